@@ -1,0 +1,12 @@
+// bindings/register.h - the topics of the extension module, one file each; called by module.cc.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace onebyone::bindings {
+
+void register_config(pybind11::module_& m);  // threads, ISA, build, measured peak
+void register_conv(pybind11::module_& m);    // conv2d, conv1d, linear, activate
+void register_plan(pybind11::module_& m);    // Conv2dPlan
+
+}  // namespace onebyone::bindings

@@ -1,0 +1,46 @@
+// conv/algorithm.h - what every convolution algorithm is: prepared once from the weights, then run.
+// Implemented by implicit_gemm_nhwc.cc, implicit_gemm_nchw.cc, reference.cc; owned by Conv2d (conv2d.h).
+#pragma once
+
+#include <memory>
+
+#include "conv/plan.h"
+#include "core/tensor_view.h"
+#include "cpu/kernels/kernel_table.h"
+
+namespace onebyone {
+
+template <class T>
+class ConvAlgorithm {
+ public:
+  virtual ~ConvAlgorithm() = default;
+  // out (contiguous in the problem's layout) = conv(x) + bias + residual, activated. residual: laid out as
+  // out, or null. Safe to call from several threads at once. The result does not depend on `threads`, bit for
+  // bit.
+  virtual void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const = 0;
+  // Working memory of each thread.
+  virtual int64_t scratch_bytes() const { return 0; }
+};
+
+// What an algorithm is prepared from: weight (oc, ic / groups, kh, kw) as an image view, bias of oc or null.
+// Everything is copied; nothing is kept.
+template <class T>
+struct ConvWeights {
+  ImageView<const T> weight;
+  const T* bias;
+  int64_t bias_stride;
+};
+
+template <class T>
+using ConvAlgorithmPtr = std::unique_ptr<const ConvAlgorithm<T>>;
+
+template <class T>
+ConvAlgorithmPtr<T> make_implicit_gemm_nhwc(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
+                                            const ConvWeights<T>&);
+template <class T>
+ConvAlgorithmPtr<T> make_implicit_gemm_nchw(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
+                                            const ConvWeights<T>&);
+template <class T>
+ConvAlgorithmPtr<T> make_reference(const ConvProblem&, const Kernels<T>&, const ConvWeights<T>&);
+
+}  // namespace onebyone

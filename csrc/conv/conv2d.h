@@ -1,0 +1,54 @@
+// conv/conv2d.h - the one C++ entry to convolution: validate -> plan -> run. Called by bindings/, network/,
+// bench/ and the C++ tests; calls geometry, plan and one algorithm.
+#pragma once
+
+#include <string>
+
+#include "conv/algorithm.h"
+#include "conv/plan.h"
+#include "core/geometry.h"
+#include "core/tensor_view.h"
+
+namespace onebyone {
+
+// What to compute, as the caller says it; x's shape, not its data.
+struct ConvSpec {
+  std::string op = "conv2d";  // the caller's name, for messages
+  ImageShape x{};
+  Layout layout = Layout::kNchw;
+  std::string channels_from = "x.shape[1], layout NCHW";  // for messages
+  Pair stride{1, 1};
+  Padding padding = Edges{0, 0, 0, 0};
+  Pair dilation{1, 1};
+  int64_t groups = 1;
+  Activation activation;
+  bool residual = false;
+  Algorithm algorithm = Algorithm::kAuto;
+};
+
+// A convolution ready to run: weights packed, algorithm chosen. Holds copies; safe to run from several
+// threads.
+template <class T>
+class Conv2d {
+ public:
+  // weight: a view (oc, ic / groups, kh, kw); bias: oc values `bias_stride` apart, or null.
+  // Throws std::invalid_argument naming the argument, its values and the cure.
+  Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const KernelTable& kernels);
+
+  // x has the shape of the spec; residual (null unless the spec has one) and out are contiguous in the
+  // layout.
+  void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const;
+
+  const ConvGeometry& geometry() const { return problem_.geometry; }
+  const ConvProblem& problem() const { return problem_; }
+  const ConvPlan& plan() const { return plan_; }
+  int64_t workspace_bytes(int threads) const;
+  std::string describe(int threads) const;
+
+ private:
+  ConvProblem problem_;
+  ConvPlan plan_;
+  ConvAlgorithmPtr<T> algorithm_;
+};
+
+}  // namespace onebyone

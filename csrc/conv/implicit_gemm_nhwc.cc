@@ -1,0 +1,204 @@
+// implicit_gemm_nhwc.cc - convolution as a GEMM over channels-last images. Called through conv2d.cc; calls
+// Kernels::gemm.
+//
+//   C[pixel][oc] = sum over taps and channels of A(tap, pixel)[channel] * B[tap, channel][oc]
+//
+// A is never copied: a table holds a pointer per tap and pixel into x, or to a row of zeros where the tap
+// falls on padding (the indirect convolution of Dukhan, arXiv 1907.02129). A 1x1 convolution of any stride is
+// one tap. With few channels, or channels that are not contiguous, each pixel's taps are gathered into one
+// row instead. Knows cache blocks and tasks. Does not know SIMD or Python.
+#include <algorithm>
+
+#include "conv/algorithm.h"
+#include "conv/packing.h"
+#include "core/aligned_buffer.h"
+#include "core/int_math.h"
+#include "core/parallel.h"
+
+namespace onebyone {
+namespace {
+
+template <class T>
+class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
+ public:
+  ImplicitGemmNhwc(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
+                   const ConvWeights<T>& weights)
+      : g_(problem.geometry),
+        plan_(plan),
+        kernels_(kernels),
+        activation_(problem.activation),
+        panels_(ceil_div(g_.group_oc(), plan.nr)),
+        depth_(g_.taps() * g_.group_ic()),
+        weight_(pack_weight_panels(g_, weights.weight, plan.nr)),
+        bias_(pack_bias(g_, weights, plan.nr)),
+        zeros_(g_.ic) {
+    std::fill_n(zeros_.data(), zeros_.size(), T(0));
+    for (const KBlock& b : split_k(g_.taps(), g_.group_ic(), plan.kc))
+      table_taps_ = std::max(table_taps_, b.taps);
+  }
+
+  // Per row of a block: its pixel, a pointer for each tap of a block of k, and room for a gathered patch.
+  int64_t scratch_bytes() const override {
+    return plan_.mc * static_cast<int64_t>(sizeof(Pixel) + sizeof(T*) * table_taps_ + sizeof(T) * plan_.kc) +
+           3 * kCacheLine;
+  }
+
+  void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
+    const int64_t pixels = g_.batch * g_.out_pixels();
+    const int64_t row_units = ceil_div(pixels, plan_.mr), column_units = g_.groups * panels_;
+    if (row_units == 0 || column_units == 0) return;
+    const TaskGrid grid = split_tasks(row_units, column_units, threads);
+    parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
+      const int64_t r = task / grid.columns, c = task % grid.columns;
+      run_task({x, residual, out}, part_begin(row_units, grid.rows, r) * plan_.mr,
+               std::min(pixels, part_begin(row_units, grid.rows, r + 1) * plan_.mr),
+               part_begin(column_units, grid.columns, c), part_begin(column_units, grid.columns, c + 1));
+    });
+  }
+
+ private:
+  struct Tensors {
+    const ImageView<const T>& x;
+    const T* residual;
+    T* out;
+  };
+
+  // Where the window of an output pixel begins: possibly in the padding, so an offset and not a pointer.
+  struct Pixel {
+    int64_t offset, y, x;
+  };
+
+  // Output pixels [row_begin, row_end) x panels [panel_begin, panel_end), counted through all groups.
+  void run_task(const Tensors& t, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+                int64_t panel_end) const {
+    const bool gather = plan_.gather_patches || (t.x.sc != 1 && g_.ic > 1);
+    // A gathered row is one long tap.
+    const std::vector<KBlock> blocks =
+        gather ? split_k(1, depth_, plan_.kc) : split_k(g_.taps(), g_.group_ic(), plan_.kc);
+    std::byte* scratch = thread_scratch(scratch_bytes());
+    const auto take = [&](int64_t bytes) {
+      return std::exchange(scratch, scratch + round_up(bytes, kCacheLine));
+    };
+    Pixel* pixels = reinterpret_cast<Pixel*>(take(plan_.mc * sizeof(Pixel)));
+    const T** table = reinterpret_cast<const T**>(take(plan_.mc * sizeof(T*) * table_taps_));
+    T* patches = reinterpret_cast<T*>(take(plan_.mc * sizeof(T) * plan_.kc));
+
+    const int64_t tiles = ceil_div(row_end - row_begin, plan_.mr);
+    const int64_t row_blocks = ceil_div(tiles, plan_.mc / plan_.mr);
+    for (int64_t rb = 0; rb < row_blocks; ++rb) {
+      const int64_t row = row_begin + part_begin(tiles, row_blocks, rb) * plan_.mr;
+      const int64_t rows =
+          std::min(row_end, row_begin + part_begin(tiles, row_blocks, rb + 1) * plan_.mr) - row;
+      locate_pixels(t.x, row, rows, pixels);
+      const KBlock* tabled = nullptr;
+      for (const KBlock& block : blocks) {
+        const bool last = &block == &blocks.back();
+        if (!gather && !(tabled && tabled->tap == block.tap && tabled->taps == block.taps)) {
+          fill_table(t.x, pixels, rows, block, table);
+          tabled = &block;
+        }
+        for (int64_t panel = panel_begin; panel < panel_end;) {
+          const int64_t group = panel / panels_, local = panel % panels_;
+          const int64_t count = std::min(panels_ - local, panel_end - panel);
+          if (gather) gather_patches(t.x, pixels, rows, group, block, table, patches);
+          const int64_t oc = group * g_.group_oc() + local * plan_.nr;
+          const int64_t k = block.tap * g_.group_ic() + block.channel;
+          Epilogue<T> epilogue;
+          epilogue.activation = activation_;
+          if (bias_.size()) epilogue.bias_n = bias_.data() + (group * panels_ + local) * plan_.nr;
+          if (t.residual) epilogue.residual = t.residual + row * g_.oc + oc;
+          kernels_.gemm({.m = rows,
+                         .n = std::min(count * plan_.nr, g_.group_oc() - local * plan_.nr),
+                         .taps = block.taps,
+                         .kc = block.channels,
+                         .a_rows = table,
+                         .a_tap_stride = rows,
+                         .a_offset = gather ? 0 : group * g_.group_ic() + block.channel,
+                         .b = weight_.data() + ((group * panels_ + local) * depth_ + k) * plan_.nr,
+                         .b_panel_stride = depth_ * plan_.nr,
+                         .c = t.out + row * g_.oc + oc,
+                         .ldc = g_.oc,
+                         .accumulate = &block != &blocks.front(),
+                         .epilogue = last ? &epilogue : nullptr});
+          panel += count;
+        }
+      }
+    }
+  }
+
+  void locate_pixels(const ImageView<const T>& x, int64_t first, int64_t count, Pixel* pixels) const {
+    int64_t ox = first % g_.ow, oy = first / g_.ow % g_.oh, n = first / g_.out_pixels();
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t iy = oy * g_.stride.h - g_.pad.top, ix = ox * g_.stride.w - g_.pad.left;
+      pixels[i] = {n * x.sn + iy * x.sh + ix * x.sw, iy, ix};
+      if (++ox == g_.ow) {
+        ox = 0;
+        if (++oy == g_.oh) oy = 0, ++n;
+      }
+    }
+  }
+
+  bool inside(const Pixel& p, int64_t dy, int64_t dx) const {
+    return static_cast<uint64_t>(p.y + dy) < static_cast<uint64_t>(g_.ih) &&
+           static_cast<uint64_t>(p.x + dx) < static_cast<uint64_t>(g_.iw);
+  }
+
+  void fill_table(const ImageView<const T>& x, const Pixel* pixels, int64_t rows, const KBlock& block,
+                  const T** table) const {
+    for (int64_t tap = block.tap; tap < block.tap + block.taps; ++tap) {
+      const int64_t dy = tap / g_.kw * g_.dilation.h, dx = tap % g_.kw * g_.dilation.w;
+      const int64_t offset = dy * x.sh + dx * x.sw;
+      for (int64_t i = 0; i < rows; ++i)
+        *table++ = inside(pixels[i], dy, dx) ? x.data + (pixels[i].offset + offset) : zeros_.data();
+    }
+  }
+
+  // patches[i] = elements [channel, channel + channels) of (tap, channel) at pixel i, in the order of the
+  // weights.
+  void gather_patches(const ImageView<const T>& x, const Pixel* pixels, int64_t rows, int64_t group,
+                      const KBlock& block, const T** table, T* patches) const {
+    const int64_t ic = g_.group_ic(), group_offset = group * ic * x.sc;
+    const int64_t end = block.channel + block.channels;
+    for (int64_t i = 0; i < rows; ++i, patches += block.channels) {
+      table[i] = patches;
+      T* dst = patches;
+      int64_t c = ic ? block.channel % ic : 0;
+      for (int64_t k = block.channel, tap = ic ? k / ic : 0; k < end; ++tap, c = 0) {
+        const int64_t count = std::min(ic - c, end - k);
+        const int64_t dy = tap / g_.kw * g_.dilation.h, dx = tap % g_.kw * g_.dilation.w;
+        if (inside(pixels[i], dy, dx)) {
+          const T* src = x.data + (pixels[i].offset + dy * x.sh + dx * x.sw + c * x.sc + group_offset);
+          for (int64_t j = 0; j < count; ++j) dst[j] = src[j * x.sc];
+        } else {
+          std::fill_n(dst, count, T(0));
+        }
+        dst += count;
+        k += count;
+      }
+    }
+  }
+
+  const ConvGeometry g_;
+  const ConvPlan plan_;
+  const Kernels<T>& kernels_;
+  const Activation activation_;
+  const int64_t panels_, depth_;  // panels per group; products per output
+  const AlignedBuffer<T> weight_, bias_;
+  AlignedBuffer<T> zeros_;
+  int64_t table_taps_ = 1;  // the most taps in a block of k
+};
+
+}  // namespace
+
+template <class T>
+ConvAlgorithmPtr<T> make_implicit_gemm_nhwc(const ConvProblem& problem, const ConvPlan& plan,
+                                            const Kernels<T>& kernels, const ConvWeights<T>& weights) {
+  return std::make_unique<ImplicitGemmNhwc<T>>(problem, plan, kernels, weights);
+}
+
+template ConvAlgorithmPtr<float> make_implicit_gemm_nhwc(const ConvProblem&, const ConvPlan&,
+                                                         const Kernels<float>&, const ConvWeights<float>&);
+template ConvAlgorithmPtr<double> make_implicit_gemm_nhwc(const ConvProblem&, const ConvPlan&,
+                                                          const Kernels<double>&, const ConvWeights<double>&);
+
+}  // namespace onebyone

@@ -1,0 +1,68 @@
+#include "conv/packing.h"
+
+#include <algorithm>
+
+namespace onebyone {
+namespace {
+
+// Where tap `tap` of weight[oc][c] begins, oc = c = 0.
+template <class T>
+const T* tap_of(const ImageView<const T>& w, int64_t tap) {
+  return w.data + tap / w.width * w.sh + tap % w.width * w.sw;
+}
+
+}  // namespace
+
+template <class T>
+AlignedBuffer<T> pack_weight_panels(const ConvGeometry& g, const ImageView<const T>& weight, int64_t nr) {
+  const int64_t oc = g.group_oc(), ic = g.group_ic();
+  const int64_t panels = ceil_div(oc, nr);
+  AlignedBuffer<T> packed(checked_mul(checked_mul(g.groups * panels, nr, "weight"), g.taps() * ic, "weight"));
+  T* dst = packed.data();
+  for (int64_t group = 0; group < g.groups; ++group)
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      const int64_t first = panel * nr;
+      const int64_t columns = std::min(nr, oc - first);
+      for (int64_t tap = 0; tap < g.taps(); ++tap) {
+        const T* src = tap_of(weight, tap) + (group * oc + first) * weight.sn;
+        for (int64_t c = 0; c < ic; ++c, src += weight.sc, dst += nr) {
+          for (int64_t j = 0; j < columns; ++j) dst[j] = src[j * weight.sn];
+          std::fill(dst + columns, dst + nr, T(0));
+        }
+      }
+    }
+  return packed;
+}
+
+template <class T>
+AlignedBuffer<T> pack_weight_rows(const ConvGeometry& g, const ImageView<const T>& weight) {
+  AlignedBuffer<T> packed(g.oc * g.taps() * g.group_ic());
+  T* dst = packed.data();
+  for (int64_t oc = 0; oc < g.oc; ++oc)
+    for (int64_t tap = 0; tap < g.taps(); ++tap) {
+      const T* src = tap_of(weight, tap) + oc * weight.sn;
+      for (int64_t c = 0; c < g.group_ic(); ++c) *dst++ = src[c * weight.sc];
+    }
+  return packed;
+}
+
+template <class T>
+AlignedBuffer<T> pack_bias(const ConvGeometry& g, const ConvWeights<T>& weights, int64_t multiple) {
+  if (!weights.bias) return {};
+  const int64_t oc = g.group_oc(), padded = round_up(oc, multiple);
+  AlignedBuffer<T> packed(g.groups * padded);
+  for (int64_t group = 0; group < g.groups; ++group)
+    for (int64_t j = 0; j < padded; ++j)
+      packed[group * padded + j] = j < oc ? weights.bias[(group * oc + j) * weights.bias_stride] : T(0);
+  return packed;
+}
+
+#define ONEBYONE_INSTANTIATE(T)                                                                             \
+  template AlignedBuffer<T> pack_weight_panels<T>(const ConvGeometry&, const ImageView<const T>&, int64_t); \
+  template AlignedBuffer<T> pack_weight_rows<T>(const ConvGeometry&, const ImageView<const T>&);            \
+  template AlignedBuffer<T> pack_bias<T>(const ConvGeometry&, const ConvWeights<T>&, int64_t);
+ONEBYONE_INSTANTIATE(float)
+ONEBYONE_INSTANTIATE(double)
+#undef ONEBYONE_INSTANTIATE
+
+}  // namespace onebyone

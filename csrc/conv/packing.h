@@ -1,0 +1,29 @@
+// conv/packing.h - how weights and bias are laid out for the GEMMs. Called once per plan by the algorithms.
+#pragma once
+
+#include "conv/algorithm.h"
+#include "core/aligned_buffer.h"
+
+namespace onebyone {
+
+// NHWC: the weights are B. Panels of nr output channels, k rows each, k = tap * group_ic + channel:
+//
+//   group 0                                                        group 1 ...
+//   panel 0: [tap 0, channel 0: w of output channels 0 .. nr-1]    panel 0 ...
+//            [tap 0, channel 1: ...]
+//            ...
+//   panel 1: [tap 0, channel 0: nr .. 2nr-1], zeros past group_oc
+//
+// In memory: [group][panel][k][nr].
+template <class T>
+AlignedBuffer<T> pack_weight_panels(const ConvGeometry& g, const ImageView<const T>& weight, int64_t nr);
+
+// NCHW: the weights are A. Rows [output channel][tap][channel], read as scalars in place.
+template <class T>
+AlignedBuffer<T> pack_weight_rows(const ConvGeometry& g, const ImageView<const T>& weight);
+
+// [group][group_oc rounded up to a multiple of `multiple`], zeros between; empty without a bias.
+template <class T>
+AlignedBuffer<T> pack_bias(const ConvGeometry& g, const ConvWeights<T>& weights, int64_t multiple);
+
+}  // namespace onebyone

@@ -1,0 +1,120 @@
+#include "conv/plan.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/int_math.h"
+
+namespace onebyone {
+namespace {
+
+// A panel of B (kc x nr) shares L1 with the rows of A that stream past: 384 x 16 x 4 = 24 KB of 32.
+constexpr int64_t kPanelBytes = 24 * 1024;
+// The block that is swept again for every panel stays in L2 beside the outputs: a quarter of 512 KB.
+constexpr int64_t kL2BlockBytes = 128 * 1024;
+// Below this many products a pixel's taps are gathered: a tap's pointers cost about as much as 16 products.
+constexpr int64_t kGatherBelow = 16;
+// About 10 us of arithmetic on one AVX2 core; starting and joining a team takes 2 to 5 us.
+constexpr int64_t kMacsPerThread = 250'000;
+
+}  // namespace
+
+const char* to_string(Algorithm algorithm) {
+  switch (algorithm) {
+    case Algorithm::kAuto: return "auto";
+    case Algorithm::kGemm: return "gemm";
+    case Algorithm::kDirect: return "direct";
+    case Algorithm::kReference: return "reference";
+  }
+  return "?";
+}
+
+std::vector<KBlock> split_k(int64_t taps, int64_t channels, int64_t limit) {
+  if (channels == 0 || taps == 0) return {{0, 0, 0, 0}};
+  std::vector<KBlock> blocks;
+  if (channels <= limit) {
+    const int64_t count = ceil_div(taps, limit / channels);
+    for (int64_t b = 0; b < count; ++b) {
+      const int64_t tap = part_begin(taps, count, b);
+      blocks.push_back({tap, part_begin(taps, count, b + 1) - tap, 0, channels});
+    }
+  } else {
+    const int64_t count = ceil_div(channels, limit);
+    for (int64_t tap = 0; tap < taps; ++tap)
+      for (int64_t b = 0; b < count; ++b) {
+        const int64_t channel = part_begin(channels, count, b);
+        blocks.push_back({tap, 1, channel, part_begin(channels, count, b + 1) - channel});
+      }
+  }
+  return blocks;
+}
+
+TaskGrid split_tasks(int64_t row_units, int64_t column_units, int threads) {
+  TaskGrid best{1, 1};
+  int64_t best_cost = row_units * column_units;
+  for (int64_t rows = std::min<int64_t>(threads, row_units); rows >= 1; --rows) {
+    const int64_t columns = std::min<int64_t>(threads / rows, column_units);
+    const int64_t cost = ceil_div(row_units, rows) * ceil_div(column_units, std::max<int64_t>(columns, 1));
+    if (columns >= 1 && cost < best_cost) {
+      best = {rows, columns};
+      best_cost = cost;
+    }
+  }
+  return best;
+}
+
+int useful_threads(const ConvGeometry& geometry, int threads) {
+  const int64_t worth = geometry.macs() / kMacsPerThread;
+  return static_cast<int>(std::clamp<int64_t>(worth, 1, threads));
+}
+
+ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const KernelTable& kernels) {
+  const ConvGeometry& g = problem.geometry;
+  const bool pointwise = g.kh == 1 && g.kw == 1;
+  ConvPlan plan;
+  plan.algorithm = problem.algorithm;
+  if (plan.algorithm == Algorithm::kAuto) plan.algorithm = pointwise ? Algorithm::kGemm : Algorithm::kDirect;
+  if (plan.algorithm == Algorithm::kGemm && !pointwise)
+    fail(op, ": algorithm 'gemm' serves 1x1 kernels, weight's is ", g.kh, "x", g.kw,
+         " (weight.shape[2:]); use 'auto' or 'direct'");
+  plan.isa = kernels.isa;
+  if (plan.algorithm == Algorithm::kReference) return plan;
+
+  const bool is_double = problem.element_bytes == 8;
+  plan.mr = is_double ? kernels.f64.mr : kernels.f32.mr;
+  plan.nr = is_double ? kernels.f64.nr : kernels.f32.nr;
+  const int64_t element = problem.element_bytes;
+  const int64_t depth = g.taps() * g.group_ic();
+  plan.kc = std::clamp<int64_t>(kPanelBytes / (plan.nr * element), 1, std::max<int64_t>(depth, 1));
+  const int64_t per_block = std::max<int64_t>(kL2BlockBytes / (plan.kc * element), 1);
+  if (problem.layout == Layout::kNhwc) {
+    plan.gather_patches = !pointwise && g.group_ic() < kGatherBelow;
+    plan.mc = std::clamp<int64_t>(round_up(per_block, plan.mr), plan.mr, 1024 / plan.mr * plan.mr);
+  } else {
+    plan.mc = std::max<int64_t>(round_up(per_block, plan.mr), plan.mr);
+    plan.nc = std::clamp<int64_t>(round_up(per_block, plan.nr), plan.nr, 1024 / plan.nr * plan.nr);
+  }
+  return plan;
+}
+
+std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threads) {
+  const ConvGeometry& g = problem.geometry;
+  std::ostringstream text;
+  const auto by = [](int64_t a, int64_t b) { return a == b ? concat(a) : concat(a, "x", b); };
+  text << "conv " << g.batch << "x" << g.ic << "x" << g.ih << "x" << g.iw << " -> " << g.oc << " k"
+       << by(g.kh, g.kw);
+  if (g.stride.h != 1 || g.stride.w != 1) text << " s" << by(g.stride.h, g.stride.w);
+  if (g.dilation.h != 1 || g.dilation.w != 1) text << " d" << by(g.dilation.h, g.dilation.w);
+  if (g.groups != 1) text << " g" << g.groups;
+  text << (problem.layout == Layout::kNhwc ? " NHWC" : " NCHW")
+       << (problem.element_bytes == 8 ? " float64: " : ": ") << to_string(plan.algorithm);
+  if (plan.algorithm != Algorithm::kReference) {
+    text << " " << plan.isa << " " << plan.mr << "x" << plan.nr << " kc=" << plan.kc << " mc=" << plan.mc;
+    if (plan.nc) text << " nc=" << plan.nc;
+    if (plan.gather_patches) text << " patches";
+  }
+  text << " threads=" << useful_threads(g, threads);
+  return text.str();
+}
+
+}  // namespace onebyone

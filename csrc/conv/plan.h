@@ -1,0 +1,64 @@
+// conv/plan.h - the choice: which algorithm, which blocks, how many threads. Called by conv2d.cc and the
+// algorithms. Pure: the same problem and ISA give the same plan; printable. Knows cache sizes. Does not touch
+// data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/geometry.h"
+#include "cpu/kernels/kernel_table.h"
+
+namespace onebyone {
+
+enum class Algorithm { kAuto, kGemm, kDirect, kReference };
+const char* to_string(Algorithm algorithm);
+
+// What is asked for.
+struct ConvProblem {
+  ConvGeometry geometry;
+  Layout layout = Layout::kNchw;
+  Algorithm algorithm = Algorithm::kAuto;
+  int element_bytes = 4;
+  Activation activation;
+  bool residual = false;
+};
+
+// Part of the sum: `taps` filter taps from `tap`, of each the channels [channel, channel + channels).
+// k counts taps outside, channels inside; one tap where channels are split.
+struct KBlock {
+  int64_t tap, taps, channel, channels;
+};
+// Covers taps x channels in order, blocks of near-equal size of at most about `limit` products.
+std::vector<KBlock> split_k(int64_t taps, int64_t channels, int64_t limit);
+
+// How the output matrix is shared: `rows` x `columns` parts, one task each.
+struct TaskGrid {
+  int64_t rows, columns;
+};
+// At most `threads` tasks over row_units x column_units, the largest as small as possible;
+// among equals the most parts along rows.
+TaskGrid split_tasks(int64_t row_units, int64_t column_units, int threads);
+
+// What is done.
+struct ConvPlan {
+  Algorithm algorithm = Algorithm::kReference;
+  const char* isa = "";
+  int mr = 0, nr = 0;           // register tile
+  int64_t kc = 0;               // products summed per block of k, at most
+  int64_t mc = 0;               // rows of C per cache block: pixels (NHWC), output channels (NCHW)
+  int64_t nc = 0;               // NCHW: pixels packed per cache block
+  bool gather_patches = false;  // NHWC: copy each pixel's taps side by side (few channels)
+};
+
+// Throws std::invalid_argument if the algorithm asked for cannot serve the problem.
+ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const KernelTable& kernels);
+
+// Threads worth starting: work too small to share runs on the caller.
+int useful_threads(const ConvGeometry& geometry, int threads);
+
+// "conv 1x64x56x56 -> 256 k1 NHWC: gemm avx2 6x16 kc=64 threads=2"
+std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threads);
+
+}  // namespace onebyone

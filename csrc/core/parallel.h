@@ -1,0 +1,37 @@
+// core/parallel.h - threads: how many, and one parallel_for. The only place that knows OpenMP. A leaf.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace onebyone {
+
+// The calling thread's limit: its own (set_local_num_threads) or else the process's (set_num_threads).
+// The first default: ONEBYONE_NUM_THREADS, else OpenMP's (OMP_NUM_THREADS, CPU affinity) within the
+// container's CPU quota.
+inline constexpr int kMaxThreads = 4096;
+
+int get_num_threads();
+void set_num_threads(int n);       // n >= 1
+int set_local_num_threads(int n);  // n >= 1, or 0 for none; returns the previous one
+std::string openmp_runtime();      // for show_config()
+
+namespace detail {
+void parallel_for(int64_t count, int num_threads, void (*body)(const void*, int64_t), const void* context);
+}
+
+// body(i) for 0 <= i < count, by at most num_threads threads including the caller; returns when all are done.
+// Thread t takes a contiguous range of i. A child of fork() runs on its one thread: the team stayed with the
+// parent. If bodies throw, one of their exceptions is rethrown here after all threads have stopped.
+template <class Body>
+void parallel_for(int64_t count, int num_threads, const Body& body) {
+  if (count <= 1 || num_threads <= 1) {
+    for (int64_t i = 0; i < count; ++i) body(i);
+    return;
+  }
+  detail::parallel_for(
+      count, num_threads, [](const void* context, int64_t i) { (*static_cast<const Body*>(context))(i); },
+      &body);
+}
+
+}  // namespace onebyone

@@ -1,0 +1,154 @@
+// activation-inl.h - the elementwise nonlinearities, on vectors in registers or on arrays.
+// float: polynomials, a few units in the last place; double: libm lane by lane.
+#pragma once
+
+#include "kernel_table.h"
+#include "simd.h"
+
+extern "C" {
+double exp(double);
+double tanh(double);
+double erfc(double);
+}
+
+namespace onebyone {
+namespace {
+
+// Functions of one float vector. Polynomials are Chebyshev interpolants computed with 50 digits.
+template <int kBytes>
+struct FloatMath {
+  using S = Simd<float, kBytes>;
+  using Vec = typename S::Vec;
+  using IntVec = typename S::IntVec;
+
+  // e^x = 2^n e^r, |r| <= ln2/2 (Cody and Waite's two-part ln2); relative error of the polynomial 3e-9.
+  // 2^n is applied as two factors, so that results fade into denormals and overflow into infinity.
+  static ONEBYONE_INLINE Vec exp(Vec x) {
+    x = S::at_least(S::at_most(x, S::broadcast(89.0f)), S::broadcast(-104.0f));
+    const Vec round = S::broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+    const Vec shifted = x * 1.44269504088896f + round;
+    const Vec n = shifted - round;
+    const Vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    Vec q = S::broadcast(1.9890980891e-4f);
+    q = q * r + 1.39336410320e-3f;
+    q = q * r + 8.33331093445e-3f;
+    q = q * r + 4.166646500604e-2f;
+    q = q * r + 1.6666666681614e-1f;
+    q = q * r + 5.000000013457727e-1f;
+    const Vec p = q * (r * r) + r + 1.0f;
+    const IntVec exponent = (IntVec)shifted - (IntVec)round;
+    const IntVec half = exponent >> 1;
+    const Vec scale1 = (Vec)((half + 127) << 23);
+    const Vec scale2 = (Vec)((exponent - half + 127) << 23);
+    return p * scale1 * scale2;
+  }
+
+  static ONEBYONE_INLINE Vec abs(Vec x) { return (Vec)((IntVec)x & 0x7fffffff); }
+
+  static ONEBYONE_INLINE Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
+
+  // Below 0.625 x + x^3 P(x^2), relative error 5e-9; above 1 - 2 / (e^2x + 1), where nothing cancels.
+  static ONEBYONE_INLINE Vec tanh(Vec x) {
+    const Vec z = x * x;
+    Vec q = S::broadcast(2.2927448134928755e-3f);
+    q = q * z - 8.343945512944958e-3f;
+    q = q * z + 2.176891864989293e-2f;
+    q = q * z - 5.395925957700947e-2f;
+    q = q * z + 1.3333303556914372e-1f;
+    q = q * z - 3.3333333172140334e-1f;
+    const Vec small = q * z * x + x;
+    const Vec magnitude = abs(x);
+    const Vec large = 1.0f - 2.0f / (exp(magnitude + magnitude) + 1.0f);
+    const IntVec sign = (IntVec)x & ~0x7fffffff;
+    const Vec signed_large = (Vec)((IntVec)large | sign);
+    return magnitude > 0.625f ? signed_large : small;
+  }
+
+  // x Phi(x), Phi(x) = erfc(-x / sqrt 2) / 2; erfc(a) = t P(t) e^(-a^2), t = 1 / (1 + 0.4 a), relative error
+  // 2e-8 (the form of Abramowitz and Stegun 7.1.26). The negative side uses erfc itself: no cancellation.
+  static ONEBYONE_INLINE Vec gelu(Vec x) {
+    const Vec a = abs(x) * 0.70710678118654752f;
+    const Vec t = 1.0f / (1.0f + a * 0.4f);
+    Vec q = S::broadcast(-3.350112687150589e-2f);
+    q = q * t + 2.1878535612963768e-1f;
+    q = q * t - 5.465026177592626e-1f;
+    q = q * t + 6.093421802854353e-1f;
+    q = q * t - 3.3431187617263847e-1f;
+    q = q * t + 2.979731945814202e-1f;
+    q = q * t + 1.2105998246941302e-1f;
+    q = q * t + 2.1668938595921514e-1f;
+    q = q * t + 2.2474866527323548e-1f;
+    q = q * t + 2.2571685743718481e-1f;
+    const Vec half_erfc = q * t * exp(-(a * a)) * 0.5f;
+    return x * (x > 0.0f ? 1.0f - half_erfc : half_erfc);
+  }
+};
+
+template <int kBytes>
+struct DoubleMath {
+  using S = Simd<double, kBytes>;
+  using Vec = typename S::Vec;
+
+  template <class F>
+  static ONEBYONE_INLINE Vec each(Vec x, F f) {
+    for (int l = 0; l < S::kLanes; ++l) x[l] = f(x[l]);
+    return x;
+  }
+  static ONEBYONE_INLINE Vec exp(Vec x) {
+    return each(x, [](double v) { return ::exp(v); });
+  }
+  static ONEBYONE_INLINE Vec sigmoid(Vec x) { return 1.0 / (1.0 + exp(-x)); }
+  static ONEBYONE_INLINE Vec tanh(Vec x) {
+    return each(x, [](double v) { return ::tanh(v); });
+  }
+  static ONEBYONE_INLINE Vec gelu(Vec x) {
+    return each(x, [](double v) { return 0.5 * v * ::erfc(-0.70710678118654752440 * v); });
+  }
+};
+
+template <class T, int kBytes>
+struct MathOf {
+  using Type = FloatMath<kBytes>;
+};
+template <int kBytes>
+struct MathOf<double, kBytes> {
+  using Type = DoubleMath<kBytes>;
+};
+
+template <class S>
+ONEBYONE_INLINE typename S::Vec clip(typename S::Vec v, typename S::Scalar lo, typename S::Scalar hi) {
+  return S::at_most(S::at_least(v, S::broadcast(lo)), S::broadcast(hi));
+}
+
+// dst[i] = f(src[i]), i < n.
+template <class S, class F>
+ONEBYONE_INLINE void map(const typename S::Scalar* src, typename S::Scalar* dst, int64_t n, F f) {
+  int64_t i = 0;
+  for (; i + S::kLanes <= n; i += S::kLanes) S::store(dst + i, f(S::load(src + i)));
+  const int rest = static_cast<int>(n - i);
+  if (rest > 0) S::store_first(dst + i, f(S::load_first(src + i, rest)), rest);
+}
+
+template <class T, int kBytes>
+void activate(const Activation& activation, const T* src, T* dst, int64_t n) {
+  using S = Simd<T, kBytes>;
+  using Math = typename MathOf<T, kBytes>::Type;
+  using Vec = typename S::Vec;
+  const T a = static_cast<T>(activation.a), b = static_cast<T>(activation.b);
+  switch (activation.kind) {
+    case ActivationKind::kNone: return map<S>(src, dst, n, [](Vec v) { return v; });
+    case ActivationKind::kClip: return map<S>(src, dst, n, [a, b](Vec v) { return clip<S>(v, a, b); });
+    case ActivationKind::kLeakyRelu: return map<S>(src, dst, n, [a](Vec v) { return v > T(0) ? v : v * a; });
+    case ActivationKind::kSigmoid: return map<S>(src, dst, n, [](Vec v) { return Math::sigmoid(v); });
+    case ActivationKind::kTanh: return map<S>(src, dst, n, [](Vec v) { return Math::tanh(v); });
+    case ActivationKind::kSilu: return map<S>(src, dst, n, [](Vec v) { return v / (T(1) + Math::exp(-v)); });
+    case ActivationKind::kHardswish:
+      return map<S>(src, dst, n, [](Vec v) { return v * clip<S>(v + T(3), 0, 6) / T(6); });
+    case ActivationKind::kHardsigmoid:
+      return map<S>(src, dst, n, [](Vec v) { return clip<S>(v + T(3), 0, 6) / T(6); });
+    case ActivationKind::kGelu: return map<S>(src, dst, n, [](Vec v) { return Math::gelu(v); });
+  }
+}
+
+}  // namespace
+}  // namespace onebyone

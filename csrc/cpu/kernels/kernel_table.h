@@ -1,0 +1,91 @@
+// kernel_table.h - what one instruction set offers: plain structs and function pointers.
+// The only header that kernels share with the rest of the tree; filled by baseline.cc, avx2.cc, ...,
+// chosen once per process by cpu/isa.cc. No inline code here: a function compiled with -mavx2 and
+// merged by the linker into a baseline caller would crash the CPU that lacks AVX2.
+#pragma once
+
+#include <stdint.h>
+
+namespace onebyone {
+
+enum class ActivationKind : int32_t {
+  kNone,
+  kClip,       // min(max(v, a), b): relu, relu6, clip
+  kLeakyRelu,  // v > 0 ? v : a * v
+  kSigmoid,
+  kTanh,
+  kSilu,
+  kHardswish,
+  kHardsigmoid,
+  kGelu,  // exact, by erfc
+};
+
+// A NaN stays a NaN through every kind.
+struct Activation {
+  ActivationKind kind = ActivationKind::kNone;
+  double a = 0;
+  double b = 0;
+};
+
+// What happens to a finished sum: v + bias + residual, then the activation.
+template <class T>
+struct Epilogue {
+  const T* bias_m = nullptr;    // one value per row of C, or null
+  const T* bias_n = nullptr;    // one value per column, readable up to a multiple of nr, or null
+  const T* residual = nullptr;  // laid out as C (same ldc), or null
+  Activation activation;
+};
+
+// c[i][j] (+)= sum over taps t and p < kc of a(t, i)[p] * b[j / nr][t * kc + p][j % nr],
+// for i < m, j < n; a(t, i) = a_rows[t * a_tap_stride + i] + a_offset, p contiguous.
+// B is packed: panels of nr columns, a panel is k rows of nr, the last one padded with zeros.
+// C is written at c + i * ldc + j and nowhere else; it is read only if `accumulate`.
+// The sum over the taps and p of one call is made from zero, then added to C: long sums are summed by blocks.
+// `epilogue` is null while more of k is to come. m, n, taps and kc may be 0. Strides count elements.
+template <class T>
+struct GemmArgs {
+  int64_t m, n, taps, kc;
+  const T* const* a_rows;
+  int64_t a_tap_stride, a_offset;
+  const T* b;
+  int64_t b_panel_stride;
+  T* c;
+  int64_t ldc;
+  bool accumulate;
+  const Epilogue<T>* epilogue;
+};
+
+// Packs columns for GemmArgs::b: dst[p * panel_stride + k * nr + l] = src[k * k_stride + lanes[p * nr + l]]
+// for p < panels, k < kc, l < nr; a lane of kNoLane is zero.
+// Reads nothing outside [readable_begin, readable_end), which holds every element named above.
+inline constexpr int64_t kNoLane = INT64_MIN;
+template <class T>
+struct PackArgs {
+  int64_t panels, kc;
+  const T* src;
+  int64_t k_stride;
+  const int64_t* lanes;
+  const T* readable_begin;
+  const T* readable_end;
+  T* dst;
+  int64_t panel_stride;
+};
+
+template <class T>
+struct Kernels {
+  int mr, nr;  // the register tile: mr rows x nr columns
+  void (*gemm)(const GemmArgs<T>&);
+  void (*pack)(const PackArgs<T>&);
+  void (*activate)(const Activation&, const T* src, T* dst, int64_t n);  // src may equal dst
+  // Runs `iterations` times 12 independent vector FMAs on registers; returns their sum.
+  T (*fma_loop)(int64_t iterations);
+  int fma_flops;  // floating-point operations in one iteration of fma_loop
+};
+
+struct KernelTable {
+  const char* isa;
+  Kernels<float> f32;
+  Kernels<double> f64;
+};
+
+}  // namespace onebyone

@@ -1,0 +1,49 @@
+// table-inl.h - builds an ISA's KernelTable from its numbers; used by the last lines of each ISA's file.
+#pragma once
+
+#include "activation-inl.h"
+#include "gemm-inl.h"
+#include "kernel_table.h"
+#include "pack-inl.h"
+#include "simd.h"
+
+namespace onebyone {
+namespace {
+
+// 12 chains cover the latency (4 to 5 cycles) of two FMA ports.
+template <class T, int kBytes>
+T fma_loop(int64_t iterations) {
+  using S = Simd<T, kBytes>;
+  typename S::Vec acc[12];
+  for (int i = 0; i < 12; ++i) acc[i] = S::broadcast(T(0.5) + T(0.01) * T(i));
+  typename S::Vec x = S::broadcast(T(0.999999)), y = S::broadcast(T(1e-7));
+  for (int64_t n = 0; n < iterations; ++n) {
+    ONEBYONE_UNROLL
+    for (int i = 0; i < 12; ++i) acc[i] = acc[i] * x + y;
+  }
+  for (int i = 1; i < 12; ++i) acc[0] += acc[i];
+  return acc[0][0];
+}
+
+template <class T, int kBytes, int kMr, int kNv>
+constexpr Kernels<T> make_kernels() {
+  constexpr int kLanes = Simd<T, kBytes>::kLanes;
+  return {.mr = kMr,
+          .nr = kNv * kLanes,
+          .gemm = &gemm<T, kBytes, kMr, kNv>,
+          .pack = &pack<T, kBytes, kNv>,
+          .activate = &activate<T, kBytes>,
+          .fma_loop = &fma_loop<T, kBytes>,
+          .fma_flops = 12 * 2 * kLanes};
+}
+
+// kMr rows x kNv vectors for both types: a double tile has half the columns of a float tile.
+template <int kBytes, int kMr, int kNv>
+constexpr KernelTable make_table(const char* isa) {
+  return {.isa = isa,
+          .f32 = make_kernels<float, kBytes, kMr, kNv>(),
+          .f64 = make_kernels<double, kBytes, kMr, kNv>()};
+}
+
+}  // namespace
+}  // namespace onebyone

@@ -1,0 +1,14 @@
+// cpu/peak.h - the machine's arithmetic limit, measured: what shares of a peak are shares of.
+// Called by the bindings and by bench/.
+#pragma once
+
+#include "cpu/kernels/kernel_table.h"
+
+namespace onebyone {
+
+// Floating-point operations per second of independent vector FMAs on `threads` threads, an FMA counting two:
+// each thread's best of several rounds, added up. Takes about `seconds`.
+template <class T>
+double measure_fma_peak(const KernelTable& kernels, int threads, double seconds);
+
+}  // namespace onebyone

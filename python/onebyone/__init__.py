@@ -1,0 +1,44 @@
+"""Fast convolutions on the CPU: 1x1 convolution as a GEMM, and every other convolution beside it.
+
+Functions take and return NumPy arrays, or the CPU arrays of any library that speaks DLPack::
+
+    import numpy as np
+    import onebyone as ob
+
+    x = np.random.rand(1, 256, 56, 56).astype(np.float32)
+    weight = np.random.rand(64, 256, 1, 1).astype(np.float32)
+    y = ob.conv2d(x, weight, activation="relu")  # (1, 64, 56, 56)
+
+``Conv2dPlan`` prepares a convolution that runs many times, ``onebyone.nn`` builds networks of
+layers.
+"""
+
+from . import nn
+from ._core import __version__
+from .config import (
+    get_num_threads,
+    isa,
+    set_num_threads,
+    show_config,
+    supported_isas,
+    threads,
+)
+from .functional import conv1d, conv2d, linear
+from .plan import Conv2dPlan
+from .weights import load_weights
+
+__all__ = [
+    "Conv2dPlan",
+    "__version__",
+    "conv1d",
+    "conv2d",
+    "get_num_threads",
+    "isa",
+    "linear",
+    "load_weights",
+    "nn",
+    "set_num_threads",
+    "show_config",
+    "supported_isas",
+    "threads",
+]

@@ -1,0 +1,98 @@
+"""The compiled core. Every function here is re-exported, documented, by the package."""
+
+from typing import Any, TypeAlias
+
+Array: TypeAlias = Any
+"""A NumPy array, or any CPU array with ``__dlpack__`` or ``__array_interface__``."""
+
+Size: TypeAlias = int | tuple[int, int]
+Padding: TypeAlias = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
+Activation: TypeAlias = str | tuple[str, float] | tuple[str, float, float] | None
+
+__version__: str
+
+class Conv2dPlan:
+    def __init__(
+        self,
+        weight: Array,
+        bias: Array | None = None,
+        stride: Size = 1,
+        padding: Padding = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        *,
+        input_shape: tuple[int, ...],
+        activation: Activation = None,
+        residual: bool = False,
+        layout: str = "NCHW",
+        algorithm: str = "auto",
+        num_threads: int | None = None,
+    ) -> None: ...
+    def __call__(
+        self, x: Array, residual: Array | None = None, out: Array | None = None
+    ) -> Array: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def flops(self) -> int: ...
+    @property
+    def workspace_bytes(self) -> int: ...
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+    @property
+    def output_shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def layout(self) -> str: ...
+
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    *,
+    activation: Activation = None,
+    residual: Array | None = None,
+    layout: str = "NCHW",
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array: ...
+def conv1d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: int | tuple[int] = 1,
+    padding: int | tuple[int] | tuple[tuple[int, int]] | str = 0,
+    dilation: int | tuple[int] = 1,
+    groups: int = 1,
+    *,
+    activation: Activation = None,
+    layout: str = "NCL",
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array: ...
+def linear(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    activation: Activation = None,
+    out: Array | None = None,
+) -> Array: ...
+def activate(x: Array, activation: Activation, out: Array | None = None) -> Array: ...
+def set_num_threads(n: int) -> None: ...
+def get_num_threads() -> int: ...
+def set_local_num_threads(n: int) -> int:
+    """Set the calling thread's own limit (0: none); return the previous one."""
+
+def isa() -> str: ...
+def supported_isas() -> list[str]: ...
+def build_info() -> dict[str, str]: ...
+def measure_peak(num_threads: int = 1, seconds: float = 0.1, dtype: str = "float32") -> float:
+    """FMA peak in FLOP/s, measured now with the active ISA's vectors."""

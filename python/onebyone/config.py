@@ -1,0 +1,96 @@
+"""The machine: threads, instruction sets, and how the library was built."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import numpy as np
+
+from . import _core
+
+__all__ = [
+    "get_num_threads",
+    "isa",
+    "set_num_threads",
+    "show_config",
+    "supported_isas",
+    "threads",
+]
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads the whole process uses for one operation.
+
+    The default is ``ONEBYONE_NUM_THREADS``, or the processors that affinity and the container's
+    quota leave to this process. Results do not depend on it.
+
+    Raises ValueError if ``n < 1``, TypeError if it is no integer.
+    """
+    _core.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """Return how many threads an operation of the calling thread may use."""
+    return _core.get_num_threads()
+
+
+def threads(n: int) -> AbstractContextManager[None]:
+    """Limit the calling thread's operations to ``n`` threads inside a ``with`` block.
+
+    Blocks nest; leaving one restores what was there before, also after an exception. Other threads
+    of the process are not affected.
+
+    Raises ValueError if ``n < 1``, TypeError if it is no integer.
+
+    Examples
+    --------
+    >>> import onebyone as ob
+    >>> with ob.threads(1):
+    ...     ob.get_num_threads()
+    1
+    """
+    n = operator.index(n)
+    if n < 1:
+        raise ValueError(f"threads: n must be at least 1, not {n}")
+    return _local_threads(n)
+
+
+@contextmanager
+def _local_threads(n: int) -> Iterator[None]:
+    previous = _core.set_local_num_threads(n)
+    try:
+        yield
+    finally:
+        _core.set_local_num_threads(previous)
+
+
+def isa() -> str:
+    """Return the instruction set whose kernels run, e.g. "avx2".
+
+    It is the best one of :func:`supported_isas`, unless ``ONEBYONE_ISA`` named another at import.
+    """
+    return _core.isa()
+
+
+def supported_isas() -> list[str]:
+    """Return the instruction sets that this build holds and this processor runs."""
+    return _core.supported_isas()
+
+
+def show_config() -> None:
+    """Print version, instruction sets, threads, build and NumPy, one aligned line each."""
+    rows = {
+        "onebyone": _core.__version__,
+        "ISA": _core.isa(),
+        "supported ISAs": ", ".join(_core.supported_isas()),
+        "threads": str(_core.get_num_threads()),
+        "CUDA": "not built",
+    }
+    titles = {title.lower(): title for title in rows} | {"version": "onebyone"}
+    for key, value in _core.build_info().items():
+        rows[titles.get(key.lower(), key)] = value
+    rows["NumPy"] = np.__version__
+    width = max(map(len, rows))
+    print("\n".join(f"{title:<{width}}  {value}" for title, value in rows.items()))

@@ -1,0 +1,234 @@
+"""Convolutions and the linear layer as functions: the documentation of what the core computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._core import conv1d as _conv1d
+from ._core import conv2d as _conv2d
+from ._core import linear as _linear
+
+if TYPE_CHECKING:
+    from ._core import Activation, Array, Padding, Size
+
+__all__ = ["conv1d", "conv2d", "linear"]
+
+
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    *,
+    activation: Activation = None,
+    residual: Array | None = None,
+    layout: str = "NCHW",
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    """Convolve images with filters: ``activation(conv(x, weight) + bias + residual)``.
+
+    As in every deep-learning library this is a cross-correlation: filters are not flipped. With a
+    1x1 filter each output pixel is the matrix product of the filters (K, C) and the input pixel
+    (C,); see Lin et al., "Network in Network", arXiv 1312.4400.
+
+    Parameters
+    ----------
+    x
+        Layout "NCHW": (N, C, H, W), or (C, H, W) for one image.
+        Layout "NHWC": (N, H, W, C), or (H, W, C) for one image.
+        float32 or float64; any strides; never written.
+    weight
+        Filters (K, C/groups, R, S), R rows by S columns, whatever the layout; dtype of ``x``.
+    bias
+        (K,), added to each output channel; dtype of ``x``.
+    stride
+        Step of the filter in pixels: an int, or (vertical, horizontal).
+    padding
+        Zeros around the image, in pixels: an int for all sides, (vertical, horizontal),
+        ((top, bottom), (left, right)), "valid" for none, or "same" for an output of
+        ceil(input / stride) pixels. Where "same" needs an odd number of zeros, the extra row is at
+        the bottom and the extra column at the right; this holds for every stride.
+    dilation
+        Distance of neighbouring filter taps in pixels: an int, or (vertical, horizontal).
+    groups
+        Channels are cut into this many groups that are convolved apart. It divides C and K;
+        ``groups == C`` is a depthwise convolution.
+    activation
+        None, "relu", "relu6", "leaky_relu" (slope 0.01), "sigmoid", "tanh", "silu", "hardswish",
+        "hardsigmoid", "gelu" (the exact one, with erf), or with parameters
+        ("leaky_relu", slope) and ("clip", low, high).
+    residual
+        Array of the output's shape and dtype, added before the activation.
+    layout
+        "NCHW" or "NHWC": of ``x``, ``residual``, ``out`` and the result.
+    algorithm
+        "auto", or one by name: "gemm" (1x1 only), "direct" (implicit GEMM), "winograd"
+        (Lavin and Gray, arXiv 1509.09308), "depthwise", "reference" (plain loops).
+    out
+        Receives the result: C-contiguous, writable, of the output's shape and dtype, not
+        overlapping an input.
+
+    Returns
+    -------
+    Array
+        (N, K, OH, OW) or (N, OH, OW, K), without N if ``x`` had none, where
+        OH = floor((H + top + bottom - dilation * (R - 1) - 1) / stride) + 1 and OW likewise.
+        A new array of the library that ``x`` came from, or ``out`` itself.
+
+    Raises
+    ------
+    TypeError
+        An array is neither float32 nor float64, differs in dtype from ``x``, or is not an array.
+    ValueError
+        Shapes do not fit together, the filter is larger than the padded image, an option is
+        unknown, ``algorithm`` cannot serve the shape, or ``out`` does not qualify. The message
+        names the argument and its value.
+
+    Examples
+    --------
+    >>> import numpy as np, onebyone as ob
+    >>> x = np.ones((1, 3, 256, 256), np.float32)
+    >>> weight = np.ones((512, 3, 3, 3), np.float32)
+    >>> ob.conv2d(x, weight, padding="same", activation="relu").shape
+    (1, 512, 256, 256)
+    >>> ob.conv2d(x, weight, stride=2, padding="same").shape
+    (1, 512, 128, 128)
+    """
+    return _conv2d(
+        x,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        activation=activation,
+        residual=residual,
+        layout=layout,
+        algorithm=algorithm,
+        out=out,
+    )
+
+
+def conv1d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: int | tuple[int] = 1,
+    padding: int | tuple[int] | tuple[tuple[int, int]] | str = 0,
+    dilation: int | tuple[int] = 1,
+    groups: int = 1,
+    *,
+    activation: Activation = None,
+    layout: str = "NCL",
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    """Convolve sequences with filters: ``activation(conv(x, weight) + bias)``.
+
+    Parameters
+    ----------
+    x
+        Layout "NCL": (N, C, L), or (C, L) for one sequence.
+        Layout "NLC": (N, L, C), or (L, C) for one sequence.
+        float32 or float64; any strides; never written.
+    weight
+        Filters (K, C/groups, S) of S taps, whatever the layout; dtype of ``x``.
+    bias
+        (K,), added to each output channel; dtype of ``x``.
+    stride, dilation
+        Step of the filter and distance of its taps, in positions: an int or a tuple of one.
+    padding
+        Zeros at the ends, in positions: an int for both, ((left, right),), "valid" for none, or
+        "same" for an output of ceil(L / stride) positions, an odd zero at the right, for every
+        stride.
+    groups
+        Channels are cut into this many groups that are convolved apart. It divides C and K.
+    activation
+        As in :func:`conv2d`.
+    layout
+        "NCL" or "NLC": of ``x``, ``out`` and the result.
+    algorithm
+        As in :func:`conv2d`.
+    out
+        Receives the result; conditions as in :func:`conv2d`.
+
+    Returns
+    -------
+    Array
+        (N, K, OL) or (N, OL, K), without N if ``x`` had none, where
+        OL = floor((L + left + right - dilation * (S - 1) - 1) / stride) + 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in :func:`conv2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, onebyone as ob
+    >>> x = np.ones((8, 80, 1000), np.float32)
+    >>> weight = np.ones((256, 80, 5), np.float32)
+    >>> ob.conv1d(x, weight, padding="same").shape
+    (8, 256, 1000)
+    """
+    return _conv1d(
+        x,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        activation=activation,
+        layout=layout,
+        algorithm=algorithm,
+        out=out,
+    )
+
+
+def linear(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    activation: Activation = None,
+    out: Array | None = None,
+) -> Array:
+    """Multiply vectors by a matrix: ``activation(x @ weight.T + bias)``.
+
+    Parameters
+    ----------
+    x
+        (..., F): any number of leading dimensions, none included. float32 or float64; never
+        written.
+    weight
+        (K, F); dtype of ``x``.
+    bias
+        (K,); dtype of ``x``.
+    activation
+        As in :func:`conv2d`.
+    out
+        Receives the result; conditions as in :func:`conv2d`.
+
+    Returns
+    -------
+    Array
+        (..., K).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in :func:`conv2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, onebyone as ob
+    >>> ob.linear(np.ones((2, 512), np.float32), np.ones((10, 512), np.float32)).shape
+    (2, 10)
+    """
+    return _linear(x, weight, bias, activation=activation, out=out)
