@@ -4,9 +4,10 @@
 
 namespace onebyone::bindings {
 
-WeightArrays weight_arrays(const std::string& op, const py::object& weight, const py::object& bias, int ndim,
-                           const char* form, const Axes& axes) {
+WeightArrays weight_arrays(const std::string& op, const py::object& weight, const py::object& bias,
+                           const Dtype* dtype, int ndim, const char* form, const Axes& axes) {
   WeightArrays arrays{input_array(op, "weight", weight), py::none(), axes};
+  if (dtype) check_same_dtype(op, "weight", arrays.weight, *dtype);
   if (arrays.weight.ndim() != ndim)
     fail(op, ": weight must have ", ndim, " dimensions ", form, ", got ", arrays.weight.ndim(), ": ",
          shape_text(arrays.weight));

@@ -15,10 +15,10 @@ struct WeightArrays {
   Axes axes;        // of weight
 };
 
-// Converts and checks ndim, dtype and bias's shape; `ndim` is the number of axes that weight must have and
-// `form` names them, "(K, C/groups, R, S)".
-WeightArrays weight_arrays(const std::string& op, const py::object& weight, const py::object& bias, int ndim,
-                           const char* form, const Axes& axes);
+// Converts and checks ndim, dtype and bias's shape. `dtype` is x's, or null where weight decides; `ndim` is
+// the number of axes that weight must have and `form` names them: "(K, C/groups, R, S)".
+WeightArrays weight_arrays(const std::string& op, const py::object& weight, const py::object& bias,
+                           const Dtype* dtype, int ndim, const char* form, const Axes& axes);
 
 template <class T>
 ConvWeights<T> weight_views(const WeightArrays& arrays) {

@@ -37,7 +37,6 @@ py::object convolve(ConvSpec& spec, const py::object& x_object, const py::array&
                     const std::string& layout_name, const WeightArrays& weights,
                     const py::object& residual_object, const py::object& out_object) {
   const Dtype dtype = dtype_of(x);
-  check_same_dtype(spec.op, "weight", weights.weight, dtype);
   spec.x = image_shape(Shape(x.shape(), x.shape() + x.ndim()), axes);
   spec.channels_from = channels_from(axes, layout_name);
   const Shape shape = output_shape(geometry_of(spec, weights), axes);
@@ -56,7 +55,9 @@ py::object conv2d(const py::object& x_object, const py::object& weight, const py
                   const py::object& layout, const py::object& algorithm, const py::object& out) {
   const std::string op = "conv2d";
   const py::array x = input_array(op, "x", x_object);
-  const WeightArrays weights = weight_arrays(op, weight, bias, 4, "(K, C/groups, R, S)", kWeightAxes2d);
+  const Dtype dtype = dtype_of(x);
+  const WeightArrays weights =
+      weight_arrays(op, weight, bias, &dtype, 4, "(K, C/groups, R, S)", kWeightAxes2d);
   ConvSpec spec{.op = op,
                 .layout = parse_layout(op, layout, "NCHW", "NHWC"),
                 .stride = parse_pair(op, "stride", stride),
@@ -80,7 +81,8 @@ py::object conv1d(const py::object& x_object, const py::object& weight, const py
                   const py::object& algorithm, const py::object& out) {
   const std::string op = "conv1d";
   const py::array x = input_array(op, "x", x_object);
-  const WeightArrays weights = weight_arrays(op, weight, bias, 3, "(K, C/groups, S)", kWeightAxes1d);
+  const Dtype dtype = dtype_of(x);
+  const WeightArrays weights = weight_arrays(op, weight, bias, &dtype, 3, "(K, C/groups, S)", kWeightAxes1d);
   ConvSpec spec{.op = op,
                 .layout = parse_layout(op, layout, "NCL", "NLC"),
                 .stride = parse_single(op, "stride", stride),
@@ -101,9 +103,9 @@ py::object linear(const py::object& x_object, const py::object& weight, const py
                   const py::object& activation, const py::object& out_object) {
   const std::string op = "linear";
   const py::array x = input_array(op, "x", x_object);
-  const WeightArrays weights = weight_arrays(op, weight, bias, 2, "(out_features, in_features)", kMatrixAxes);
   const Dtype dtype = dtype_of(x);
-  check_same_dtype(op, "weight", weights.weight, dtype);
+  const WeightArrays weights =
+      weight_arrays(op, weight, bias, &dtype, 2, "(out_features, in_features)", kMatrixAxes);
   if (x.ndim() < 1) fail(op, ": x must have at least 1 dimension (..., in_features), got a scalar");
   const py::ssize_t features = x.shape(x.ndim() - 1);
   if (features != weights.weight.shape(1))

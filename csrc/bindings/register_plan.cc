@@ -24,7 +24,8 @@ class Plan {
       : layout_name_(py::str(layout)),
         input_shape_(parse_shape(input_shape)),
         threads_(parse_threads(num_threads)) {
-    const WeightArrays weights = weight_arrays(kOp, weight, bias, 4, "(K, C/groups, R, S)", kWeightAxes2d);
+    const WeightArrays weights =
+        weight_arrays(kOp, weight, bias, nullptr, 4, "(K, C/groups, R, S)", kWeightAxes2d);
     if (!PyBool_Check(residual.ptr()))
       throw py::type_error(concat(kOp,
                                   ": residual must be True or False (the array is given to the call), got ",

@@ -51,9 +51,10 @@ def threads(n: int) -> AbstractContextManager[None]:
     ...     ob.get_num_threads()
     1
     """
-    n = operator.index(n)
-    if n < 1:
-        raise ValueError(f"threads: n must be at least 1, not {n}")
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"threads: n must be an int, got {n!r}")
+    if operator.index(n) < 1:
+        raise ValueError(f"threads: n must be at least 1, got {n}")
     return _local_threads(n)
 
 

@@ -143,7 +143,7 @@ void activate(const Activation& activation, const T* src, T* dst, int64_t n) {
     case ActivationKind::kTanh: return map<S>(src, dst, n, [](Vec v) { return Math::tanh(v); });
     case ActivationKind::kSilu: return map<S>(src, dst, n, [](Vec v) { return v / (T(1) + Math::exp(-v)); });
     case ActivationKind::kHardswish:
-      return map<S>(src, dst, n, [](Vec v) { return v * clip<S>(v + T(3), 0, 6) / T(6); });
+      return map<S>(src, dst, n, [](Vec v) { return v * (clip<S>(v + T(3), 0, 6) / T(6)); });
     case ActivationKind::kHardsigmoid:
       return map<S>(src, dst, n, [](Vec v) { return clip<S>(v + T(3), 0, 6) / T(6); });
     case ActivationKind::kGelu: return map<S>(src, dst, n, [](Vec v) { return Math::gelu(v); });

@@ -10,27 +10,73 @@
 namespace onebyone {
 namespace {
 
-template <class S, int kMr, int kNv>
+// One copy for all tiles: inlined into each, its loops would be most of the code.
+template <class T>
+__attribute__((noinline)) void copy_block(const T* src, int64_t src_ld, T* dst, int64_t dst_ld, int64_t rows,
+                                          int64_t columns) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t j = 0; j < columns; ++j) dst[r * dst_ld + j] = src[r * src_ld + j];
+}
+
+// Tiles of kMr rows x kNv vectors; B's panels are kNr wide, kNr >= kNv * kLanes.
+template <class S, int kMr, int kNv, int kNr>
 struct GemmTile {
   using T = typename S::Scalar;
   using Vec = typename S::Vec;
-  static constexpr int kNr = kNv * S::kLanes;
+  static constexpr int kColumns = kNv * S::kLanes;
 
-  // One tile at row i, column j. `tail` is the width of its last vector, 1..kLanes.
-  static void run(const GemmArgs<T>& args, int64_t i, int64_t j, const T* b, int64_t b_step, int tail) {
-    Vec acc[kMr][kNv];
+  // `tiles` tiles below each other from row i, all at column j, where b's panel begins.
+  static __attribute__((noinline)) void run(const GemmArgs<T>& args, int64_t i, int64_t tiles, int64_t j,
+                                            const T* b) {
+    for (; tiles > 0; --tiles, i += kMr) {
+      Vec acc[kMr][kNv];
+      multiply(args, args.a_rows + i, b, acc);
+      finish(args, i, j, acc);
+    }
+  }
+
+  // The same for a tile that reaches past the last column: by way of a whole tile on the stack.
+  static void run_ragged(const GemmArgs<T>& args, int64_t i, int64_t tiles, int64_t j, const T* b) {
+    const int64_t columns = args.n - j;
+    T c[kMr * kColumns] = {}, residual[kMr * kColumns] = {};
+    Epilogue<T> epilogue;
+    GemmArgs<T> whole = args;
+    whole.c = c;
+    whole.ldc = kColumns;
+    if (args.epilogue) whole.epilogue = &epilogue;
+    for (; tiles > 0; --tiles, i += kMr) {
+      T* out = args.c + i * args.ldc + j;
+      if (args.accumulate) copy_block<T>(out, args.ldc, c, kColumns, kMr, columns);
+      if (args.epilogue) {
+        epilogue = *args.epilogue;
+        if (epilogue.bias_m) epilogue.bias_m += i;
+        if (epilogue.bias_n) epilogue.bias_n += j;
+        if (epilogue.residual) {
+          copy_block<T>(epilogue.residual + i * args.ldc + j, args.ldc, residual, kColumns, kMr, columns);
+          epilogue.residual = residual;
+        }
+      }
+      whole.a_rows = args.a_rows + i;
+      run(whole, 0, 1, 0, b);
+      copy_block<T>(c, kColumns, out, args.ldc, kMr, columns);
+    }
+  }
+
+ private:
+  // acc = A * B over all taps and k.
+  static ONEBYONE_INLINE void multiply(const GemmArgs<T>& args, const T* const* rows, const T* b,
+                                       Vec (&acc)[kMr][kNv]) {
     ONEBYONE_UNROLL
     for (int r = 0; r < kMr; ++r) {
       ONEBYONE_UNROLL
       for (int v = 0; v < kNv; ++v) acc[r][v] = Vec{};
     }
-    const T* const* rows = args.a_rows + i;
     const int64_t kc = args.kc;
-    for (int64_t t = 0; t < args.taps; ++t, rows += args.a_tap_stride) {
+    for (int64_t t = args.taps; t > 0; --t, rows += args.a_tap_stride) {
       const T* a[kMr];
       ONEBYONE_UNROLL
       for (int r = 0; r < kMr; ++r) a[r] = rows[r] + args.a_offset;
-      for (int64_t p = 0; p < kc; ++p, b += b_step) {
+      for (int64_t p = 0; p < kc; ++p, b += kNr) {
         Vec bv[kNv];
         ONEBYONE_UNROLL
         for (int v = 0; v < kNv; ++v) bv[v] = S::load(b + v * S::kLanes);
@@ -42,10 +88,12 @@ struct GemmTile {
         }
       }
     }
+  }
 
+  // C at row i, column j (+)= acc, with the epilogue.
+  static ONEBYONE_INLINE void finish(const GemmArgs<T>& args, int64_t i, int64_t j, Vec (&acc)[kMr][kNv]) {
     T* c = args.c + i * args.ldc + j;
-    const bool full = tail == S::kLanes;
-    if (args.accumulate) add(acc, c, args.ldc, full, tail);
+    if (args.accumulate) add(acc, c, args.ldc);
     if (const Epilogue<T>* e = args.epilogue) {
       if (e->bias_n) {
         ONEBYONE_UNROLL
@@ -63,7 +111,7 @@ struct GemmTile {
           for (int v = 0; v < kNv; ++v) acc[r][v] += bias;
         }
       }
-      if (e->residual) add(acc, e->residual + i * args.ldc + j, args.ldc, full, tail);
+      if (e->residual) add(acc, e->residual + i * args.ldc + j, args.ldc);
       if (e->activation.kind == ActivationKind::kClip) {
         const T lo = static_cast<T>(e->activation.a), hi = static_cast<T>(e->activation.b);
         ONEBYONE_UNROLL
@@ -73,39 +121,18 @@ struct GemmTile {
         }
       }
     }
-    store(acc, c, args.ldc, full, tail);
-  }
-
- private:
-  static ONEBYONE_INLINE void add(Vec (&acc)[kMr][kNv], const T* src, int64_t ld, bool full, int tail) {
     ONEBYONE_UNROLL
     for (int r = 0; r < kMr; ++r) {
       ONEBYONE_UNROLL
-      for (int v = 0; v < kNv - 1; ++v) acc[r][v] += S::load(src + r * ld + v * S::kLanes);
-    }
-    const T* last = src + (kNv - 1) * S::kLanes;
-    if (full) {
-      ONEBYONE_UNROLL
-      for (int r = 0; r < kMr; ++r) acc[r][kNv - 1] += S::load(last + r * ld);
-    } else {
-      ONEBYONE_UNROLL
-      for (int r = 0; r < kMr; ++r) acc[r][kNv - 1] += S::load_first(last + r * ld, tail);
+      for (int v = 0; v < kNv; ++v) S::store(c + r * args.ldc + v * S::kLanes, acc[r][v]);
     }
   }
 
-  static ONEBYONE_INLINE void store(const Vec (&acc)[kMr][kNv], T* dst, int64_t ld, bool full, int tail) {
+  static ONEBYONE_INLINE void add(Vec (&acc)[kMr][kNv], const T* src, int64_t ld) {
     ONEBYONE_UNROLL
     for (int r = 0; r < kMr; ++r) {
       ONEBYONE_UNROLL
-      for (int v = 0; v < kNv - 1; ++v) S::store(dst + r * ld + v * S::kLanes, acc[r][v]);
-    }
-    T* last = dst + (kNv - 1) * S::kLanes;
-    if (full) {
-      ONEBYONE_UNROLL
-      for (int r = 0; r < kMr; ++r) S::store(last + r * ld, acc[r][kNv - 1]);
-    } else {
-      ONEBYONE_UNROLL
-      for (int r = 0; r < kMr; ++r) S::store_first(last + r * ld, acc[r][kNv - 1], tail);
+      for (int v = 0; v < kNv; ++v) acc[r][v] += S::load(src + r * ld + v * S::kLanes);
     }
   }
 };
@@ -114,10 +141,10 @@ struct GemmTile {
 template <class S, int kMr, int kNv>
 struct GemmTiles {
   using T = typename S::Scalar;
-  using Run = void (*)(const GemmArgs<T>&, int64_t, int64_t, const T*, int64_t, int);
-  Run run[kMr][kNv];
+  using Run = void (*)(const GemmArgs<T>&, int64_t, int64_t, int64_t, const T*);
+  Run whole[kMr][kNv], ragged[kMr][kNv];
 
-  constexpr GemmTiles() : run{} { fill_rows<1>(); }
+  constexpr GemmTiles() : whole{}, ragged{} { fill_rows<1>(); }
 
  private:
   template <int kRows>
@@ -127,7 +154,9 @@ struct GemmTiles {
   }
   template <int kRows, int kVecs>
   constexpr void fill_columns() {
-    run[kRows - 1][kVecs - 1] = &GemmTile<S, kRows, kVecs>::run;
+    using Tile = GemmTile<S, kRows, kVecs, kNv * S::kLanes>;
+    whole[kRows - 1][kVecs - 1] = &Tile::run;
+    ragged[kRows - 1][kVecs - 1] = &Tile::run_ragged;
     if constexpr (kVecs < kNv) fill_columns<kRows, kVecs + 1>();
   }
 };
@@ -139,26 +168,22 @@ void gemm(const GemmArgs<T>& args) {
   using S = Simd<T, kBytes>;
   static constexpr GemmTiles<S, kMr, kNv> tiles;
   constexpr int64_t kNr = kNv * S::kLanes;
+  if (args.m == 0) return;
   // Rows are shared evenly: 49 rows are nine tiles of 5 or 6, not eight of 6 and one of 1.
   const int64_t tile_count = (args.m + kMr - 1) / kMr;
-  const int64_t small = tile_count ? args.m / tile_count : 0;
-  const int64_t larger = tile_count ? args.m % tile_count : 0;
+  const int64_t rows = args.m / tile_count, larger = args.m % tile_count;
   for (int64_t j = 0; j < args.n; j += kNr) {
-    const int64_t cols = args.n - j < kNr ? args.n - j : kNr;
-    const int vecs = static_cast<int>((cols + S::kLanes - 1) / S::kLanes);
-    const int tail = static_cast<int>(cols - (vecs - 1) * S::kLanes);
+    const int64_t columns = args.n - j < kNr ? args.n - j : kNr;
+    const int64_t vecs = (columns + S::kLanes - 1) / S::kLanes;
+    const auto& run = columns % S::kLanes == 0 ? tiles.whole : tiles.ragged;
     const T* b = args.b + j / kNr * args.b_panel_stride;
-    int64_t i = 0;
-    for (int64_t t = 0; t < tile_count; ++t) {
-      const int64_t rows = small + (t < larger);
-      tiles.run[rows - 1][vecs - 1](args, i, j, b, kNr, tail);
-      i += rows;
-    }
-    // Costlier activations run over the panel's column of C while it is in L1.
+    if (larger > 0) run[rows][vecs - 1](args, 0, larger, j, b);
+    run[rows - 1][vecs - 1](args, larger * (rows + 1), tile_count - larger, j, b);
+    // Costlier activations run over the panel's columns of C while they are in L1.
     if (args.epilogue && args.epilogue->activation.kind > ActivationKind::kClip) {
       for (int64_t r = 0; r < args.m; ++r) {
         T* row = args.c + r * args.ldc + j;
-        activate<T, kBytes>(args.epilogue->activation, row, row, cols);
+        activate<T, kBytes>(args.epilogue->activation, row, row, columns);
       }
     }
   }
