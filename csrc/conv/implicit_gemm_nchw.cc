@@ -7,6 +7,7 @@
 // cache block at a time: im2col that never leaves the cache. A 1x1 convolution of any stride is one tap.
 // Knows cache blocks and tasks. Does not know SIMD or Python.
 #include <algorithm>
+#include <span>
 
 #include "conv/algorithm.h"
 #include "conv/packing.h"
@@ -34,10 +35,9 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
     for (int64_t oc = 0; oc < g_.oc; ++oc) rows_[oc] = weight_.data() + oc * depth_;
   }
 
-  // Per pixel of a block: its packed products, its place, its offset.
   int64_t scratch_bytes() const override {
-    return plan_.nc * static_cast<int64_t>(plan_.kc * sizeof(T) + sizeof(Pixel) + sizeof(int64_t)) +
-           3 * kCacheLine;
+    return packed_bytes() + round_up(max_runs() * sizeof(Run), kCacheLine) +
+           round_up(max_ops() * sizeof(PackOp), kCacheLine);
   }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
@@ -60,10 +60,9 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
     const T* residual;
     T* out;
   };
-  struct Pixel {
-    int64_t offset;  // of the window's first tap, in one image's channel
-    int64_t y, x;
-    bool exists;  // false past the end of the image, in its last panel
+  // Output pixels [column, column + count) of a block, all in row oy, from ox.
+  struct Run {
+    int64_t column, count, oy, ox;
   };
 
   // Row tiles [tile_begin, tile_end), counted through all groups, x pixel panels [panel_begin, panel_end),
@@ -72,12 +71,10 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
                 int64_t panel_end) const {
     const int64_t nr = plan_.nr, image_panels = ceil_div(g_.out_pixels(), nr), max_panels = plan_.nc / nr;
     std::byte* scratch = thread_scratch(scratch_bytes());
-    const auto take = [&](int64_t bytes) {
-      return std::exchange(scratch, scratch + round_up(bytes, kCacheLine));
-    };
-    T* packed = reinterpret_cast<T*>(take(plan_.nc * plan_.kc * sizeof(T)));
-    Pixel* pixels = reinterpret_cast<Pixel*>(take(plan_.nc * sizeof(Pixel)));
-    int64_t* lanes = reinterpret_cast<int64_t*>(take(plan_.nc * sizeof(int64_t)));
+    T* packed = reinterpret_cast<T*>(scratch);
+    Run* runs = reinterpret_cast<Run*>(scratch + packed_bytes());
+    PackOp* ops =
+        reinterpret_cast<PackOp*>(scratch + packed_bytes() + round_up(max_runs() * sizeof(Run), kCacheLine));
 
     while (panel_begin < panel_end) {
       const int64_t image = panel_begin / image_panels, first = panel_begin % image_panels;
@@ -86,7 +83,7 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
       for (int64_t b = 0; b < blocks; ++b) {
         const int64_t begin = first + part_begin(in_image, blocks, b);
         const int64_t panels = first + part_begin(in_image, blocks, b + 1) - begin;
-        run_pixels(t, image, begin * nr, panels, tile_begin, tile_end, pixels, lanes, packed);
+        run_pixels(t, image, begin * nr, panels, tile_begin, tile_end, runs, ops, packed);
       }
       panel_begin += in_image;
     }
@@ -94,16 +91,16 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
 
   // One cache block of pixels of one image, for all row tiles of the task.
   void run_pixels(const Tensors& t, int64_t image, int64_t pixel, int64_t panels, int64_t tile_begin,
-                  int64_t tile_end, Pixel* pixels, int64_t* lanes, T* packed) const {
+                  int64_t tile_end, Run* runs, PackOp* ops, T* packed) const {
     const int64_t columns = std::min(panels * plan_.nr, g_.out_pixels() - pixel);
     const int64_t group_tiles = ceil_div(g_.group_oc(), plan_.mr);
-    locate_pixels(t.x, pixel, panels * plan_.nr, pixels);
+    const int64_t run_count = split_into_runs(pixel, columns, runs);
     for (int64_t tile = tile_begin; tile < tile_end;) {
       const int64_t group = tile / group_tiles, local = tile % group_tiles;
       const int64_t tiles = std::min(group_tiles - local, tile_end - tile);
       const int64_t row_end = std::min(g_.group_oc(), (local + tiles) * plan_.mr);
       for (const KBlock& block : blocks_) {
-        pack(t.x, image, group, block, panels, pixels, lanes, packed);
+        pack(t.x, image, group, block, columns, {runs, runs + run_count}, ops, packed);
         // Rows by blocks that stay in L2 while the panels pass.
         for (int64_t row = local * plan_.mr; row < row_end; row += plan_.mc) {
           const int64_t oc = group * g_.group_oc() + row;
@@ -120,7 +117,7 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
                          .a_tap_stride = 0,
                          .a_offset = block.tap * g_.group_ic() + block.channel,
                          .b = packed,
-                         .b_panel_stride = block.taps * block.channels * plan_.nr,
+                         .b_panel_stride = panel_stride(block),
                          .c = t.out + offset,
                          .ldc = g_.out_pixels(),
                          .accumulate = &block != &blocks_.front(),
@@ -131,39 +128,101 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
     }
   }
 
-  void locate_pixels(const ImageView<const T>& x, int64_t first, int64_t count, Pixel* pixels) const {
-    int64_t ox = first % g_.ow, oy = first / g_.ow;
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t iy = oy * g_.stride.h - g_.pad.top, ix = ox * g_.stride.w - g_.pad.left;
-      pixels[i] = {iy * x.sh + ix * x.sw, iy, ix, oy < g_.oh};
-      if (++ox == g_.ow) ox = 0, ++oy;
+  // A panel and room for the vector that may pass its end; an odd number of lines, because panels a multiple
+  // of 4 KB apart would share L1's sets.
+  int64_t panel_stride(const KBlock& block) const {
+    const int64_t line = kCacheLine / static_cast<int64_t>(sizeof(T));
+    const int64_t lines = ceil_div(block.taps * block.channels * plan_.nr, line);
+    return (lines | 1) * line;
+  }
+  int64_t packed_bytes() const {
+    int64_t stride = 0;
+    for (const KBlock& block : blocks_) stride = std::max(stride, panel_stride(block));
+    return plan_.nc / plan_.nr * stride * static_cast<int64_t>(sizeof(T));
+  }
+  int64_t max_runs() const { return plan_.nc / std::max<int64_t>(g_.ow, 1) + 2; }
+  // Each run is zeros, pixels and zeros, each of which may share its last vector with the next.
+  int64_t max_ops() const { return plan_.nc / kernels_.lanes + 3 * max_runs() + 1; }
+
+  int64_t split_into_runs(int64_t pixel, int64_t columns, Run* runs) const {
+    int64_t count = 0;
+    for (int64_t column = 0; column < columns; ++count) {
+      const int64_t oy = (pixel + column) / g_.ow, ox = (pixel + column) % g_.ow;
+      runs[count] = {column, std::min(g_.ow - ox, columns - column), oy, ox};
+      column += runs[count].count;
+    }
+    return count;
+  }
+
+  // B of one block of k: for each tap the list of vectors that its pixels are, then all its channels by that
+  // list.
+  void pack(const ImageView<const T>& x, int64_t image, int64_t group, const KBlock& block, int64_t columns,
+            std::span<const Run> runs, PackOp* ops, T* packed) const {
+    const auto [low, high] = x.extent();
+    const int64_t base = image * x.sn + (group * g_.group_ic() + block.channel) * x.sc;
+    const int64_t k_span = (block.channels - 1) * x.sc;
+    for (int64_t tap = block.tap; tap < block.tap + block.taps; ++tap) {
+      OpList list{ops, 0, plan_.nr, kernels_.lanes, panel_stride(block), g_.stride.w * x.sw, 0, 0};
+      // A whole vector may be read where all of its elements are x's, for every k.
+      list.lowest = low - base - std::min<int64_t>(k_span, 0);
+      list.highest = high - base - std::max<int64_t>(k_span, 0);
+      const int64_t dy = tap / g_.kw * g_.dilation.h, dx = tap % g_.kw * g_.dilation.w;
+      for (const Run& run : runs) {
+        const int64_t iy = run.oy * g_.stride.h - g_.pad.top + dy;
+        const int64_t ix = run.ox * g_.stride.w - g_.pad.left + dx;
+        // Pixels [inside, after) of the run lie in the image, the others on padding.
+        int64_t inside = std::clamp<int64_t>(ceil_div(-ix, g_.stride.w), 0, run.count);
+        int64_t after = std::clamp<int64_t>(ceil_div(g_.iw - ix, g_.stride.w), inside, run.count);
+        if (iy < 0 || iy >= g_.ih) inside = after = run.count;
+        list.add_zeros(run.column, inside);
+        list.add_pixels(run.column + inside, after - inside, iy * x.sh + (ix + inside * g_.stride.w) * x.sw);
+        list.add_zeros(run.column + after, run.count - after);
+      }
+      // The last panel's columns past the image: zeros, so that nothing slow (a denormal) is multiplied.
+      list.add_zeros(columns, round_up(columns, plan_.nr) - columns);
+      kernels_.pack({.kc = block.channels,
+                     .k_stride = x.sc,
+                     .lane_stride = list.lane_stride,
+                     .ops = ops,
+                     .op_count = list.count,
+                     .src = x.data + base,
+                     .dst = packed + (tap - block.tap) * block.channels * plan_.nr});
     }
   }
 
-  void pack(const ImageView<const T>& x, int64_t image, int64_t group, const KBlock& block, int64_t panels,
-            const Pixel* pixels, int64_t* lanes, T* packed) const {
-    const auto [low, high] = x.extent();
-    for (int64_t tap = 0; tap < block.taps; ++tap) {
-      const int64_t dy = (block.tap + tap) / g_.kw * g_.dilation.h,
-                    dx = (block.tap + tap) % g_.kw * g_.dilation.w;
-      const int64_t offset = dy * x.sh + dx * x.sw;
-      for (int64_t i = 0; i < panels * plan_.nr; ++i) {
-        const Pixel& p = pixels[i];
-        const bool inside = p.exists && static_cast<uint64_t>(p.y + dy) < static_cast<uint64_t>(g_.ih) &&
-                            static_cast<uint64_t>(p.x + dx) < static_cast<uint64_t>(g_.iw);
-        lanes[i] = inside ? p.offset + offset : kNoLane;
-      }
-      kernels_.pack({.panels = panels,
-                     .kc = block.channels,
-                     .src = x.data + image * x.sn + (group * g_.group_ic() + block.channel) * x.sc,
-                     .k_stride = x.sc,
-                     .lanes = lanes,
-                     .readable_begin = x.data + low,
-                     .readable_end = x.data + high,
-                     .dst = packed + tap * block.channels * plan_.nr,
-                     .panel_stride = block.taps * block.channels * plan_.nr});
+  // Cuts runs of columns, added in ascending order, into vectors.
+  struct OpList {
+    PackOp* ops;
+    int64_t count;
+    int64_t nr, lanes, panel_stride, lane_stride;
+    int64_t lowest, highest;  // offsets of the first readable element and past the last one
+
+    void add_zeros(int64_t column, int64_t n) {
+      for_each_vector(column, n, [](int64_t, PackOp& op) { op.src = kZeros; });
     }
-  }
+    // Column `column` is the element at offset src.
+    void add_pixels(int64_t column, int64_t n, int64_t src) {
+      for_each_vector(column, n, [&](int64_t first, PackOp& op) {
+        op.src = src + (first - column) * lane_stride;
+        const int64_t reach = op.src + (lanes - 1) * lane_stride;
+        op.whole = std::min(op.src, reach) >= lowest && std::max(op.src, reach) < highest;
+      });
+    }
+
+   private:
+    template <class Fill>
+    void for_each_vector(int64_t column, int64_t n, const Fill& fill) {
+      const int64_t end = column + n;
+      for (int64_t first = column / lanes * lanes; first < end && n > 0; first += lanes) {
+        PackOp& op = ops[count++];
+        op.dst = static_cast<int32_t>(first / nr * panel_stride + first % nr);
+        op.from = static_cast<int8_t>(std::max<int64_t>(column - first, 0));
+        op.to = static_cast<int8_t>(std::min(end - first, lanes));
+        op.whole = true;
+        fill(first, op);
+      }
+    }
+  };
 
   const ConvGeometry g_;
   const ConvPlan plan_;

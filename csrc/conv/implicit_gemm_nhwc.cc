@@ -8,6 +8,7 @@
 // one tap. With few channels, or channels that are not contiguous, each pixel's taps are gathered into one
 // row instead. Knows cache blocks and tasks. Does not know SIMD or Python.
 #include <algorithm>
+#include <cstring>
 
 #include "conv/algorithm.h"
 #include "conv/packing.h"
@@ -40,7 +41,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
   // Per row of a block: its pixel, a pointer for each tap of a block of k, and room for a gathered patch.
   int64_t scratch_bytes() const override {
     return plan_.mc * static_cast<int64_t>(sizeof(Pixel) + sizeof(T*) * table_taps_ + sizeof(T) * plan_.kc) +
-           3 * kCacheLine;
+           4 * kCacheLine;
   }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
@@ -153,30 +154,53 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
     }
   }
 
-  // patches[i] = elements [channel, channel + channels) of (tap, channel) at pixel i, in the order of the
-  // weights.
+  // patches[i] = products [channel, channel + channels) of pixel i, in the order of the weights: tap,
+  // channel.
   void gather_patches(const ImageView<const T>& x, const Pixel* pixels, int64_t rows, int64_t group,
                       const KBlock& block, const T** table, T* patches) const {
-    const int64_t ic = g_.group_ic(), group_offset = group * ic * x.sc;
-    const int64_t end = block.channel + block.channels;
+    // Taps beside each other in x are copied in one run: a row of the filter.
+    const bool dense = x.sc == 1 && x.sw == g_.ic && g_.groups == 1 && g_.dilation.w == 1;
+    const int64_t run_taps = dense ? g_.kw : 1;
+    const int64_t run = run_taps * g_.group_ic();
+    const T* const readable_end = x.data + x.extent().second;
+    const int64_t begin = block.channel, end = block.channel + block.channels;
     for (int64_t i = 0; i < rows; ++i, patches += block.channels) {
       table[i] = patches;
       T* dst = patches;
-      int64_t c = ic ? block.channel % ic : 0;
-      for (int64_t k = block.channel, tap = ic ? k / ic : 0; k < end; ++tap, c = 0) {
-        const int64_t count = std::min(ic - c, end - k);
+      for (int64_t k = begin; k < end;) {
+        const int64_t tap = k / run * run_taps, run_begin = k / run * run,
+                      run_end = std::min(end, run_begin + run);
         const int64_t dy = tap / g_.kw * g_.dilation.h, dx = tap % g_.kw * g_.dilation.w;
-        if (inside(pixels[i], dy, dx)) {
-          const T* src = x.data + (pixels[i].offset + dy * x.sh + dx * x.sw + c * x.sc + group_offset);
-          for (int64_t j = 0; j < count; ++j) dst[j] = src[j * x.sc];
-        } else {
-          std::fill_n(dst, count, T(0));
+        // Taps [first, last) of the run lie inside the image.
+        const int64_t iy = pixels[i].y + dy, ix = pixels[i].x + dx;
+        int64_t first = std::clamp<int64_t>(-ix, 0, run_taps);
+        int64_t last = std::clamp<int64_t>(g_.iw - ix, first, run_taps);
+        if (iy < 0 || iy >= g_.ih) first = last = run_taps;
+        const int64_t inside = std::clamp(run_begin + first * g_.group_ic(), k, run_end);
+        const int64_t after = std::clamp(run_begin + last * g_.group_ic(), inside, run_end);
+        dst = std::fill_n(dst, inside - k, T(0));
+        if (after > inside) {
+          const int64_t channel = group * g_.group_ic() + inside - run_begin;
+          const T* src = x.data + (pixels[i].offset + dy * x.sh + dx * x.sw + channel * x.sc);
+          dst = copy_run(src, x.sc, after - inside, readable_end, dst);
         }
-        dst += count;
-        k += count;
+        dst = std::fill_n(dst, run_end - after, T(0));
+        k = run_end;
       }
     }
   }
+
+  // Runs are short: 16 bytes at a time, the last of which may pass the end, is faster than memcpy. What they
+  // spoil is written next, or lies in the room past the last patch.
+  static T* copy_run(const T* src, int64_t stride, int64_t n, const T* readable_end, T* dst) {
+    if (stride == 1 && readable_end - src >= n + kOverrun) {
+      for (int64_t j = 0; j < n; j += kOverrun) std::memcpy(dst + j, src + j, kOverrun * sizeof(T));
+    } else {
+      for (int64_t j = 0; j < n; ++j) dst[j] = src[j * stride];
+    }
+    return dst + n;
+  }
+  static constexpr int64_t kOverrun = 16 / sizeof(T);
 
   const ConvGeometry g_;
   const ConvPlan plan_;

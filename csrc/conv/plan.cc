@@ -8,8 +8,8 @@
 namespace onebyone {
 namespace {
 
-// A panel of B (kc x nr) shares L1 with the rows of A that stream past: 384 x 16 x 4 = 24 KB of 32.
-constexpr int64_t kPanelBytes = 24 * 1024;
+// A panel of B (kc x nr) shares L1 with the rows of A that stream past: 256 x 16 x 4 = 16 KB of 32.
+constexpr int64_t kPanelBytes = 16 * 1024;
 // The block that is swept again for every panel stays in L2 beside the outputs: a quarter of 512 KB.
 constexpr int64_t kL2BlockBytes = 128 * 1024;
 // Below this many products a pixel's taps are gathered: a tap's pointers cost about as much as 16 products.
@@ -89,7 +89,12 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
   const int64_t per_block = std::max<int64_t>(kL2BlockBytes / (plan.kc * element), 1);
   if (problem.layout == Layout::kNhwc) {
     plan.gather_patches = !pointwise && g.group_ic() < kGatherBelow;
-    plan.mc = std::clamp<int64_t>(round_up(per_block, plan.mr), plan.mr, 1024 / plan.mr * plan.mr);
+    // The block's outputs too: a line of each row is written per panel, and they are finished before they
+    // leave L2.
+    const int64_t written =
+        std::max<int64_t>(2 * kL2BlockBytes / (std::max<int64_t>(g.oc, 1) * element), 8 * plan.mr);
+    plan.mc = std::clamp<int64_t>(round_up(std::min(per_block, written), plan.mr), plan.mr,
+                                  1024 / plan.mr * plan.mr);
   } else {
     plan.mc = std::max<int64_t>(round_up(per_block, plan.mr), plan.mr);
     plan.nc = std::clamp<int64_t>(round_up(per_block, plan.nr), plan.nr, 1024 / plan.nr * plan.nr);

@@ -40,7 +40,7 @@ struct Epilogue {
 // for i < m, j < n; a(t, i) = a_rows[t * a_tap_stride + i] + a_offset, p contiguous.
 // B is packed: panels of nr columns, a panel is k rows of nr, the last one padded with zeros.
 // C is written at c + i * ldc + j and nowhere else; it is read only if `accumulate`.
-// The sum over the taps and p of one call is made from zero, then added to C: long sums are summed by blocks.
+// The sum over the taps and p of one call is made from zero, by blocks, then added to C.
 // `epilogue` is null while more of k is to come. m, n, taps and kc may be 0. Strides count elements.
 template <class T>
 struct GemmArgs {
@@ -55,25 +55,30 @@ struct GemmArgs {
   const Epilogue<T>* epilogue;
 };
 
-// Packs columns for GemmArgs::b: dst[p * panel_stride + k * nr + l] = src[k * k_stride + lanes[p * nr + l]]
-// for p < panels, k < kc, l < nr; a lane of kNoLane is zero.
-// Reads nothing outside [readable_begin, readable_end), which holds every element named above.
-inline constexpr int64_t kNoLane = INT64_MIN;
+// Packs columns for GemmArgs::b, one vector of `lanes` columns at a time. For every k < kc, the ops in order:
+// dst[k * nr + op.dst + l] = src[k * k_stride + op.src + l * lane_stride] for op.from <= l < op.to;
+// lanes below op.from keep what earlier ops gave them, lanes from op.to on are left to later ops.
+// If op.whole, the elements of all lanes may be read; else only those named. op.src == kZeros: zeros instead.
+inline constexpr int64_t kZeros = INT64_MIN;
+struct PackOp {
+  int64_t src;
+  int32_t dst;
+  int8_t from, to;
+  bool whole;
+};
 template <class T>
 struct PackArgs {
-  int64_t panels, kc;
+  int64_t kc, k_stride, lane_stride;
+  const PackOp* ops;
+  int64_t op_count;
   const T* src;
-  int64_t k_stride;
-  const int64_t* lanes;
-  const T* readable_begin;
-  const T* readable_end;
   T* dst;
-  int64_t panel_stride;
 };
 
 template <class T>
 struct Kernels {
   int mr, nr;  // the register tile: mr rows x nr columns
+  int lanes;   // elements of a vector
   void (*gemm)(const GemmArgs<T>&);
   void (*pack)(const PackArgs<T>&);
   void (*activate)(const Activation&, const T* src, T* dst, int64_t n);  // src may equal dst

@@ -1,6 +1,5 @@
 // pack-inl.h - copies pixels into panels of B for the NCHW GEMM. Contract: PackArgs.
-// A panel's vectors are classified once and then copied for every k: whole runs of an image row by one
-// load, a seam between two runs (or a run and padding) by two masked loads, anything else lane by lane.
+// Knows no convolution: conv/implicit_gemm_nchw.cc makes the list of vectors, this walks it for every k.
 #pragma once
 
 #include "kernel_table.h"
@@ -9,91 +8,88 @@
 namespace onebyone {
 namespace {
 
-template <class S>
-struct LanePattern {
-  using T = typename S::Scalar;
-  enum Kind { kZero, kRun, kSeam, kGather };
-  Kind kind;
-  int64_t first, second;  // offsets of lane 0, had the run begun there
-  typename S::IntVec first_mask, second_mask;
+// An op is decoded once for kChunk rows of k: its rows are as many streams, which the memory system can
+// follow both where they are read (each in its own page) and where they are written (one after the other).
+constexpr int64_t kChunk = 8;
 
-  // Splits the lanes into at most two runs of consecutive elements; zero lanes belong to neither.
-  static LanePattern of(const int64_t* lanes) {
-    LanePattern p{};
-    p.first_mask = typename S::IntVec{};
-    p.second_mask = typename S::IntVec{};
-    int runs = 0, in_first = 0;
-    for (int l = 0; l < S::kLanes; ++l) {
-      if (lanes[l] == kNoLane) continue;
-      const int64_t start = lanes[l] - l;
-      if (runs > 0 && start == p.first) {
-        p.first_mask[l] = -1;
-        ++in_first;
-      } else if (runs == 0) {
-        p.first = start;
-        p.first_mask[l] = -1;
-        in_first = runs = 1;
-      } else if (runs == 1 || start == p.second) {
-        p.second = start;
-        p.second_mask[l] = -1;
-        runs = 2;
+// A vector of elements kStride apart (0: any, as `stride` says).
+template <class S, int kStride>
+ONEBYONE_INLINE typename S::Vec load_whole(const typename S::Scalar* p, int64_t stride) {
+  if constexpr (kStride == 1) return S::load(p);
+  typename S::Vec v{};
+  ONEBYONE_UNROLL
+  for (int l = 0; l < S::kLanes; ++l) v[l] = p[l * (kStride ? kStride : stride)];
+  return v;
+}
+
+template <class S, int kStride>
+ONEBYONE_INLINE typename S::Vec load_op(const typename S::Scalar* p, int64_t stride, const PackOp& op) {
+  if (op.whole) return load_whole<S, kStride>(p, stride);
+  typename S::Vec v{};
+  for (int l = op.from; l < op.to; ++l) v[l] = p[l * stride];
+  return v;
+}
+
+// 0, 1, 2, ...
+template <class S>
+ONEBYONE_INLINE typename S::IntVec lane_numbers() {
+  typename S::IntVec v{};
+  ONEBYONE_UNROLL
+  for (int l = 0; l < S::kLanes; ++l) v[l] = l;
+  return v;
+}
+
+// Lanes below `from` of `old`, the others of `v`.
+template <class S>
+ONEBYONE_INLINE typename S::Vec merge(typename S::Vec old, typename S::Vec v, typename S::IntVec keep) {
+  using IntVec = typename S::IntVec;
+  return (typename S::Vec)(((IntVec)old & keep) | ((IntVec)v & ~keep));
+}
+
+template <class S, int kNr, int kStride>
+void pack_strided(const PackArgs<typename S::Scalar>& args) {
+  using T = typename S::Scalar;
+  using Vec = typename S::Vec;
+  using IntVec = typename S::IntVec;
+  // Copied, because a store through dst could change args for all that the compiler knows.
+  const int64_t kc = args.kc, k_stride = args.k_stride, stride = args.lane_stride;
+  const PackOp* const end = args.ops + args.op_count;
+  for (int64_t k = 0; k < kc; k += kChunk) {
+    const int64_t rows = kc - k < kChunk ? kc - k : kChunk;
+    const T* const chunk_src = args.src + k * k_stride;
+    T* const chunk_dst = args.dst + k * kNr;
+    for (const PackOp* p = args.ops; p != end; ++p) {
+      const PackOp op = *p;
+      T* dst = chunk_dst + op.dst;
+      const IntVec keep = lane_numbers<S>() < static_cast<typename S::Int>(op.from);
+      if (op.src == kZeros) {
+        for (int64_t r = 0; r < rows; ++r, dst += kNr) S::store(dst, merge<S>(S::load(dst), Vec{}, keep));
+        continue;
+      }
+      const T* src = chunk_src + op.src;
+      if (op.from > 0) {
+        for (int64_t r = 0; r < rows; ++r, src += k_stride, dst += kNr)
+          S::store(dst, merge<S>(S::load(dst), load_op<S, kStride>(src, stride, op), keep));
+      } else if (rows == kChunk && op.whole) {
+        ONEBYONE_UNROLL
+        for (int64_t r = 0; r < kChunk; ++r)
+          S::store(dst + r * kNr, load_whole<S, kStride>(src + r * k_stride, stride));
       } else {
-        p.kind = kGather;
-        return p;
+        for (int64_t r = 0; r < rows; ++r, src += k_stride, dst += kNr)
+          S::store(dst, load_op<S, kStride>(src, stride, op));
       }
     }
-    if (runs == 1) p.second = p.first;
-    p.kind = runs == 0 ? kZero : in_first == S::kLanes ? kRun : kSeam;
-    return p;
   }
-};
-
-// Whether whole vectors at `offset` of every k lie in the readable range.
-template <class S>
-ONEBYONE_INLINE bool readable(const PackArgs<typename S::Scalar>& args, int64_t offset) {
-  const int64_t span = (args.kc - 1) * args.k_stride;
-  const int64_t lowest = offset + (span < 0 ? span : 0);
-  const int64_t highest = offset + (span > 0 ? span : 0) + S::kLanes;
-  return lowest >= args.readable_begin - args.src && highest <= args.readable_end - args.src;
 }
 
 template <class T, int kBytes, int kNv>
 void pack(const PackArgs<T>& args) {
   using S = Simd<T, kBytes>;
-  using Vec = typename S::Vec;
-  using IntVec = typename S::IntVec;
-  using Pattern = LanePattern<S>;
   constexpr int kNr = kNv * S::kLanes;
-  for (int64_t p = 0; p < args.panels; ++p) {
-    for (int v = 0; v < kNv; ++v) {
-      const int64_t* lanes = args.lanes + p * kNr + v * S::kLanes;
-      T* dst = args.dst + p * args.panel_stride + v * S::kLanes;
-      Pattern pattern = Pattern::of(lanes);
-      if (pattern.kind == Pattern::kSeam &&
-          !(readable<S>(args, pattern.first) && readable<S>(args, pattern.second)))
-        pattern.kind = Pattern::kGather;
-      const T* src = args.src;
-      switch (pattern.kind) {
-        case Pattern::kZero:
-          for (int64_t k = 0; k < args.kc; ++k) S::store(dst + k * kNr, Vec{});
-          break;
-        case Pattern::kRun:
-          src += pattern.first;
-          for (int64_t k = 0; k < args.kc; ++k) S::store(dst + k * kNr, S::load(src + k * args.k_stride));
-          break;
-        case Pattern::kSeam:
-          for (int64_t k = 0; k < args.kc; ++k, src += args.k_stride) {
-            const IntVec one = (IntVec)S::load(src + pattern.first) & pattern.first_mask;
-            const IntVec two = (IntVec)S::load(src + pattern.second) & pattern.second_mask;
-            S::store(dst + k * kNr, (Vec)(one | two));
-          }
-          break;
-        case Pattern::kGather:
-          for (int64_t k = 0; k < args.kc; ++k, src += args.k_stride)
-            for (int l = 0; l < S::kLanes; ++l) dst[k * kNr + l] = lanes[l] == kNoLane ? T(0) : src[lanes[l]];
-          break;
-      }
-    }
+  switch (args.lane_stride) {
+    case 1: return pack_strided<S, kNr, 1>(args);
+    case 2: return pack_strided<S, kNr, 2>(args);
+    default: return pack_strided<S, kNr, 0>(args);
   }
 }
 

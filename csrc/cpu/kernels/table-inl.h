@@ -30,6 +30,7 @@ constexpr Kernels<T> make_kernels() {
   constexpr int kLanes = Simd<T, kBytes>::kLanes;
   return {.mr = kMr,
           .nr = kNv * kLanes,
+          .lanes = kLanes,
           .gemm = &gemm<T, kBytes, kMr, kNv>,
           .pack = &pack<T, kBytes, kNv>,
           .activate = &activate<T, kBytes>,
