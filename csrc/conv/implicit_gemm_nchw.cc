@@ -27,12 +27,12 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
         plan_(plan),
         kernels_(kernels),
         activation_(problem.activation),
-        depth_(g_.taps() * g_.group_ic()),
         blocks_(split_k(g_.taps(), g_.group_ic(), plan.kc)),
-        weight_(pack_weight_rows(g_, weights.weight)),
+        weight_(pack_weight_rows(g_, weights.weight, odd_lines(g_.taps() * g_.group_ic()))),
         bias_(pack_bias(g_, weights, 1)),
         rows_(g_.oc) {
-    for (int64_t oc = 0; oc < g_.oc; ++oc) rows_[oc] = weight_.data() + oc * depth_;
+    const int64_t stride = odd_lines(g_.taps() * g_.group_ic());
+    for (int64_t oc = 0; oc < g_.oc; ++oc) rows_[oc] = weight_.data() + oc * stride;
   }
 
   int64_t scratch_bytes() const override {
@@ -98,42 +98,41 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
     for (int64_t tile = tile_begin; tile < tile_end;) {
       const int64_t group = tile / group_tiles, local = tile % group_tiles;
       const int64_t tiles = std::min(group_tiles - local, tile_end - tile);
-      const int64_t row_end = std::min(g_.group_oc(), (local + tiles) * plan_.mr);
       for (const KBlock& block : blocks_) {
         pack(t.x, image, group, block, columns, {runs, runs + run_count}, ops, packed);
-        // Rows by blocks that stay in L2 while the panels pass.
-        for (int64_t row = local * plan_.mr; row < row_end; row += plan_.mc) {
-          const int64_t oc = group * g_.group_oc() + row;
-          const int64_t offset = (image * g_.oc + oc) * g_.out_pixels() + pixel;
-          Epilogue<T> epilogue;
-          epilogue.activation = activation_;
-          if (bias_.size()) epilogue.bias_m = bias_.data() + oc;
-          if (t.residual) epilogue.residual = t.residual + offset;
-          kernels_.gemm({.m = std::min(plan_.mc, row_end - row),
-                         .n = columns,
-                         .taps = 1,
-                         .kc = block.taps * block.channels,
-                         .a_rows = rows_.data() + oc,
-                         .a_tap_stride = 0,
-                         .a_offset = block.tap * g_.group_ic() + block.channel,
-                         .b = packed,
-                         .b_panel_stride = panel_stride(block),
-                         .c = t.out + offset,
-                         .ldc = g_.out_pixels(),
-                         .accumulate = &block != &blocks_.front(),
-                         .epilogue = &block == &blocks_.back() ? &epilogue : nullptr});
-        }
+        const int64_t row = local * plan_.mr, oc = group * g_.group_oc() + row;
+        const int64_t offset = (image * g_.oc + oc) * g_.out_pixels() + pixel;
+        Epilogue<T> epilogue;
+        epilogue.activation = activation_;
+        if (bias_.size()) epilogue.bias_m = bias_.data() + oc;
+        if (t.residual) epilogue.residual = t.residual + offset;
+        kernels_.gemm({.m = std::min(g_.group_oc(), row + tiles * plan_.mr) - row,
+                       .n = columns,
+                       .taps = 1,
+                       .kc = block.taps * block.channels,
+                       .a_rows = rows_.data() + oc,
+                       .a_tap_stride = 0,
+                       .a_offset = block.tap * g_.group_ic() + block.channel,
+                       .b = packed,
+                       .b_panel_stride = panel_stride(block),
+                       .c = t.out + offset,
+                       .ldc = g_.out_pixels(),
+                       .accumulate = &block != &blocks_.front(),
+                       .rows_outside = true,
+                       .epilogue = &block == &blocks_.back() ? &epilogue : nullptr});
       }
       tile += tiles;
     }
   }
 
-  // A panel and room for the vector that may pass its end; an odd number of lines, because panels a multiple
-  // of 4 KB apart would share L1's sets.
   int64_t panel_stride(const KBlock& block) const {
+    return odd_lines(block.taps * block.channels * plan_.nr);
+  }
+  // Rounded up to an odd number of cache lines: rows or panels a multiple of 4 KB apart would share L1's
+  // sets.
+  static int64_t odd_lines(int64_t elements) {
     const int64_t line = kCacheLine / static_cast<int64_t>(sizeof(T));
-    const int64_t lines = ceil_div(block.taps * block.channels * plan_.nr, line);
-    return (lines | 1) * line;
+    return (ceil_div(elements, line) | 1) * line;
   }
   int64_t packed_bytes() const {
     int64_t stride = 0;
@@ -228,7 +227,6 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
   const ConvPlan plan_;
   const Kernels<T>& kernels_;
   const Activation activation_;
-  const int64_t depth_;  // products per output
   const std::vector<KBlock> blocks_;
   const AlignedBuffer<T> weight_, bias_;
   AlignedBuffer<const T*> rows_;

@@ -120,6 +120,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
                          .c = t.out + row * g_.oc + oc,
                          .ldc = g_.oc,
                          .accumulate = &block != &blocks.front(),
+                         .rows_outside = false,
                          .epilogue = last ? &epilogue : nullptr});
           panel += count;
         }

@@ -35,14 +35,16 @@ AlignedBuffer<T> pack_weight_panels(const ConvGeometry& g, const ImageView<const
 }
 
 template <class T>
-AlignedBuffer<T> pack_weight_rows(const ConvGeometry& g, const ImageView<const T>& weight) {
-  AlignedBuffer<T> packed(g.oc * g.taps() * g.group_ic());
-  T* dst = packed.data();
-  for (int64_t oc = 0; oc < g.oc; ++oc)
+AlignedBuffer<T> pack_weight_rows(const ConvGeometry& g, const ImageView<const T>& weight,
+                                  int64_t row_stride) {
+  AlignedBuffer<T> packed(checked_mul(g.oc, row_stride, "weight"));
+  for (int64_t oc = 0; oc < g.oc; ++oc) {
+    T* dst = packed.data() + oc * row_stride;
     for (int64_t tap = 0; tap < g.taps(); ++tap) {
       const T* src = tap_of(weight, tap) + oc * weight.sn;
       for (int64_t c = 0; c < g.group_ic(); ++c) *dst++ = src[c * weight.sc];
     }
+  }
   return packed;
 }
 
@@ -59,7 +61,7 @@ AlignedBuffer<T> pack_bias(const ConvGeometry& g, const ConvWeights<T>& weights,
 
 #define ONEBYONE_INSTANTIATE(T)                                                                             \
   template AlignedBuffer<T> pack_weight_panels<T>(const ConvGeometry&, const ImageView<const T>&, int64_t); \
-  template AlignedBuffer<T> pack_weight_rows<T>(const ConvGeometry&, const ImageView<const T>&);            \
+  template AlignedBuffer<T> pack_weight_rows<T>(const ConvGeometry&, const ImageView<const T>&, int64_t);   \
   template AlignedBuffer<T> pack_bias<T>(const ConvGeometry&, const ConvWeights<T>&, int64_t);
 ONEBYONE_INSTANTIATE(float)
 ONEBYONE_INSTANTIATE(double)

@@ -18,9 +18,11 @@ namespace onebyone {
 template <class T>
 AlignedBuffer<T> pack_weight_panels(const ConvGeometry& g, const ImageView<const T>& weight, int64_t nr);
 
-// NCHW: the weights are A. Rows [output channel][tap][channel], read as scalars in place.
+// NCHW: the weights are A. Rows [output channel][tap][channel], read as scalars in place; `row_stride`
+// elements apart, those between undefined.
 template <class T>
-AlignedBuffer<T> pack_weight_rows(const ConvGeometry& g, const ImageView<const T>& weight);
+AlignedBuffer<T> pack_weight_rows(const ConvGeometry& g, const ImageView<const T>& weight,
+                                  int64_t row_stride);
 
 // [group][group_oc rounded up to a multiple of `multiple`], zeros between; empty without a bias.
 template <class T>

@@ -96,7 +96,6 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
     plan.mc = std::clamp<int64_t>(round_up(std::min(per_block, written), plan.mr), plan.mr,
                                   1024 / plan.mr * plan.mr);
   } else {
-    plan.mc = std::max<int64_t>(round_up(per_block, plan.mr), plan.mr);
     plan.nc = std::clamp<int64_t>(round_up(per_block, plan.nr), plan.nr, 1024 / plan.nr * plan.nr);
   }
   return plan;
@@ -114,7 +113,8 @@ std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threa
   text << (problem.layout == Layout::kNhwc ? " NHWC" : " NCHW")
        << (problem.element_bytes == 8 ? " float64: " : ": ") << to_string(plan.algorithm);
   if (plan.algorithm != Algorithm::kReference) {
-    text << " " << plan.isa << " " << plan.mr << "x" << plan.nr << " kc=" << plan.kc << " mc=" << plan.mc;
+    text << " " << plan.isa << " " << plan.mr << "x" << plan.nr << " kc=" << plan.kc;
+    if (plan.mc) text << " mc=" << plan.mc;
     if (plan.nc) text << " nc=" << plan.nc;
     if (plan.gather_patches) text << " patches";
   }

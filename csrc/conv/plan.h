@@ -47,7 +47,7 @@ struct ConvPlan {
   const char* isa = "";
   int mr = 0, nr = 0;           // register tile
   int64_t kc = 0;               // products summed per block of k, at most
-  int64_t mc = 0;               // rows of C per cache block: pixels (NHWC), output channels (NCHW)
+  int64_t mc = 0;               // NHWC: pixels per cache block
   int64_t nc = 0;               // NCHW: pixels packed per cache block
   bool gather_patches = false;  // NHWC: copy each pixel's taps side by side (few channels)
 };

@@ -17,7 +17,7 @@ class Reference final : public ConvAlgorithm<T> {
         nhwc_(problem.layout == Layout::kNhwc),
         activation_(problem.activation),
         kernels_(kernels),
-        weight_(pack_weight_rows(g_, weights.weight)),
+        weight_(pack_weight_rows(g_, weights.weight, g_.taps() * g_.group_ic())),
         bias_(pack_bias(g_, weights, 1)) {}
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {

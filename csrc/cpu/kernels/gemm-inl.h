@@ -214,8 +214,6 @@ struct GemmTiles {
   }
 };
 
-// Panels outside, row tiles inside: a panel of B (kc <= 256: 16 KB) stays in L1 while A streams past at
-// 4 bytes a cycle; the other order streams B at 11 bytes a cycle.
 template <class T, int kBytes, int kMr, int kNv>
 void gemm(const GemmArgs<T>& args) {
   using S = Simd<T, kBytes>;
@@ -224,20 +222,30 @@ void gemm(const GemmArgs<T>& args) {
   if (args.m == 0) return;
   // Rows are shared evenly: 49 rows are nine tiles of 5 or 6, not eight of 6 and one of 1.
   const int64_t tile_count = (args.m + kMr - 1) / kMr;
-  const int64_t rows = args.m / tile_count, larger = args.m % tile_count;
-  for (int64_t j = 0; j < args.n; j += kNr) {
+  const int64_t small = args.m / tile_count, larger_tiles = args.m % tile_count;
+  // `count` tiles of `rows` rows from row i, in the panel at column j.
+  const auto run = [&](int64_t i, int64_t rows, int64_t count, int64_t j) {
     const int64_t columns = args.n - j < kNr ? args.n - j : kNr;
     const int64_t vecs = (columns + S::kLanes - 1) / S::kLanes;
-    const auto& run = columns % S::kLanes == 0 ? tiles.whole : tiles.ragged;
-    const T* b = args.b + j / kNr * args.b_panel_stride;
-    if (larger > 0) run[rows][vecs - 1](args, 0, larger, j, b);
-    run[rows - 1][vecs - 1](args, larger * (rows + 1), tile_count - larger, j, b);
-    // Costlier activations run over the panel's columns of C while they are in L1.
-    if (args.epilogue && args.epilogue->activation.kind > ActivationKind::kClip) {
-      for (int64_t r = 0; r < args.m; ++r) {
+    const auto& tile = columns % S::kLanes == 0 ? tiles.whole : tiles.ragged;
+    tile[rows - 1][vecs - 1](args, i, count, j, args.b + j / kNr * args.b_panel_stride);
+    // Costlier activations run over these rows of C while they are in L1.
+    if (args.epilogue && args.epilogue->activation.kind > ActivationKind::kClip)
+      for (int64_t r = i; r < i + rows * count; ++r) {
         T* row = args.c + r * args.ldc + j;
         activate<T, kBytes>(args.epilogue->activation, row, row, columns);
       }
+  };
+  if (args.rows_outside) {
+    for (int64_t t = 0, i = 0; t < tile_count; ++t) {
+      const int64_t rows = small + (t < larger_tiles);
+      for (int64_t j = 0; j < args.n; j += kNr) run(i, rows, 1, j);
+      i += rows;
+    }
+  } else {
+    for (int64_t j = 0; j < args.n; j += kNr) {
+      if (larger_tiles > 0) run(0, small + 1, larger_tiles, j);
+      run(larger_tiles * (small + 1), small, tile_count - larger_tiles, j);
     }
   }
 }

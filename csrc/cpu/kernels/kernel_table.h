@@ -42,6 +42,10 @@ struct Epilogue {
 // C is written at c + i * ldc + j and nowhere else; it is read only if `accumulate`.
 // The sum over the taps and p of one call is made from zero, by blocks, then added to C.
 // `epilogue` is null while more of k is to come. m, n, taps and kc may be 0. Strides count elements.
+//
+// The order of the tiles: by panels, a panel of B staying in L1 while all rows of A stream past (4 bytes a
+// cycle); with rows_outside by rows, a few rows of A staying in L1 while all of B streams past (11 bytes a
+// cycle), which pays where C's rows are long and lie pages apart.
 template <class T>
 struct GemmArgs {
   int64_t m, n, taps, kc;
@@ -52,6 +56,7 @@ struct GemmArgs {
   T* c;
   int64_t ldc;
   bool accumulate;
+  bool rows_outside;
   const Epilogue<T>* epilogue;
 };
 
