@@ -1,0 +1,265 @@
+// Conv2d<T> as its callers use it: every algorithm, table and layout against the reference algorithm, on
+// awkward shapes and views; the same bits for any number of threads; one object run by several threads at
+// once.
+#include "conv/conv2d.h"
+
+#include <array>
+#include <cstring>
+#include <ostream>
+#include <thread>
+
+#include "testing.h"
+
+namespace onebyone {
+namespace {
+
+struct ConvCase {
+  ImageShape x;
+  std::array<int64_t, 4> weight;
+  Pair stride{1, 1};
+  Padding padding = Edges{0, 0, 0, 0};
+  Pair dilation{1, 1};
+  int64_t groups = 1;
+};
+
+const std::vector<ConvCase> kPointwise = {
+    {{1, 1, 1, 1}, {1, 1, 1, 1}},
+    {{2, 3, 5, 7}, {17, 3, 1, 1}},
+    {{1, 17, 1, 49}, {33, 17, 1, 1}},
+    {{3, 31, 4, 5}, {1, 31, 1, 1}},
+    {{1, 513, 3, 3}, {19, 513, 1, 1}},                                       // several blocks of k
+    {{2, 9, 8, 11}, {21, 9, 1, 1}, {2, 3}},                                  // strided
+    {{1, 4, 5, 6}, {7, 4, 1, 1}, {1, 2}, Edges{1, 0, 2, 1}},                 // padding around one tap
+    {{2, 15, 6, 5}, {21, 5, 1, 1}, {1, 1}, AutoPadding::kValid, {1, 1}, 3},  // groups
+    {{1, 6, 3, 3}, {6, 1, 1, 1}, {1, 1}, AutoPadding::kValid, {1, 1}, 6},    // a group of one channel
+    {{1, 5, 37, 41}, {9, 5, 1, 1}},                                          // several blocks of pixels
+};
+const std::vector<ConvCase> kWindows = {
+    {{1, 1, 3, 3}, {1, 1, 3, 3}},
+    {{2, 3, 9, 8}, {17, 3, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}},
+    {{1, 3, 23, 19}, {13, 3, 7, 7}, {2, 2}, Edges{3, 3, 3, 3}},
+    {{1, 17, 7, 7}, {35, 17, 3, 3}, {1, 1}, AutoPadding::kSame},
+    {{1, 16, 6, 9}, {8, 16, 3, 3}, {2, 3}, AutoPadding::kSame},
+    {{2, 7, 8, 9}, {5, 7, 5, 2}, {1, 1}, Edges{0, 2, 1, 0}, {1, 2}},  // asymmetric, dilated
+    {{1, 20, 1, 12}, {6, 20, 1, 7}, {1, 1}, Edges{0, 0, 3, 3}},       // one row
+    {{1, 6, 11, 1}, {4, 6, 4, 1}, {3, 1}, Edges{2, 5, 0, 0}},         // padding wider than a step
+    {{1, 3, 2, 2}, {4, 3, 2, 2}, {1, 1}, Edges{3, 4, 4, 3}},          // windows of padding alone
+    {{2, 8, 6, 7}, {12, 2, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}, {1, 1}, 4},
+    {{1, 9, 8, 6}, {9, 1, 3, 3}, {2, 1}, Edges{1, 1, 1, 1}, {1, 1}, 9},    // depthwise
+    {{1, 5, 7, 6}, {15, 1, 5, 5}, {1, 1}, AutoPadding::kSame, {1, 1}, 5},  // three outputs a channel
+    {{1, 40, 5, 5}, {66, 20, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}, {2, 2}, 2},
+    {{1, 130, 5, 4}, {9, 130, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}},  // several blocks of k
+};
+const std::vector<ConvCase> kEmpty = {
+    {{0, 3, 4, 4}, {5, 3, 3, 3}}, {{1, 3, 0, 4}, {5, 3, 1, 1}},
+    {{1, 3, 4, 4}, {0, 3, 3, 3}}, {{2, 0, 3, 4}, {5, 0, 1, 1}},  // nothing to sum: the bias
+    {{2, 0, 4, 4}, {5, 0, 3, 3}}, {{1, 3, 0, 4}, {5, 3, 3, 3}, {1, 1}, Edges{2, 2, 0, 0}},  // padding alone
+};
+
+std::ostream& operator<<(std::ostream& text, const ConvCase& c) {
+  text << "x";
+  for (const int64_t v : {c.x.batch, c.x.channels, c.x.height, c.x.width}) text << " " << v;
+  text << " weight";
+  for (const int64_t v : c.weight) text << " " << v;
+  return text << " stride " << c.stride.h << " " << c.stride.w << " dilation " << c.dilation.h << " "
+              << c.dilation.w << " groups " << c.groups << " padding " << c.padding.index();
+}
+
+// How x lies in memory, beside the layout it is called.
+enum class View { kDense, kOtherLayout, kSparse, kMirrored, kReversedChannels, kBroadcast };
+constexpr View kViews[] = {View::kDense,    View::kOtherLayout,      View::kSparse,
+                           View::kMirrored, View::kReversedChannels, View::kBroadcast};
+
+template <class T>
+ImageView<const T> view_of(const ImageShape& x, Layout layout, View view) {
+  if (view == View::kOtherLayout) layout = layout == Layout::kNchw ? Layout::kNhwc : Layout::kNchw;
+  const int64_t gap = view == View::kSparse ? 3 : 0;  // between rows, or between pixels
+  ImageView<const T> v{nullptr, x.batch, x.channels, x.height, x.width, 0, 0, 0, 0};
+  if (layout == Layout::kNchw) {
+    v.sw = 1, v.sh = x.width + gap, v.sc = x.height * v.sh + gap, v.sn = x.channels * v.sc;
+  } else {
+    v.sc = 1, v.sw = x.channels + gap, v.sh = x.width * v.sw + gap, v.sn = x.height * v.sh;
+  }
+  if (view == View::kMirrored) v.sh = -v.sh, v.sw = -v.sw, v.sn = -v.sn;
+  if (view == View::kReversedChannels) v.sc = -v.sc;
+  if (view == View::kBroadcast) v.sh = v.sn = 0;
+  return v;
+}
+
+// Weights, bias and residual of one case, and what the reference makes of them.
+template <class T>
+class Checker {
+ public:
+  Checker(const ConvCase& c, Layout layout, const Activation& activation, bool extras,
+          const KernelTable& kernels)
+      : kernels_(kernels),
+        weight_({nullptr, c.weight[0], c.weight[1], c.weight[2], c.weight[3],
+                 c.weight[1] * c.weight[2] * c.weight[3], c.weight[2] * c.weight[3], c.weight[3], 1},
+                random_),
+        bias_(random_.values<T>(extras ? c.weight[0] : 0)) {
+    spec_.x = c.x;
+    spec_.layout = layout;
+    spec_.stride = c.stride;
+    spec_.padding = c.padding;
+    spec_.dilation = c.dilation;
+    spec_.groups = c.groups;
+    spec_.activation = activation;
+    spec_.residual = extras;
+  }
+
+  Conv2d<T> prepare(Algorithm algorithm) const {
+    ConvSpec spec = spec_;
+    spec.algorithm = algorithm;
+    return Conv2d<T>(spec, {weight_.view, bias_.empty() ? nullptr : bias_.data(), 1}, kernels_);
+  }
+
+  // Runs into an exactly sized buffer that is all NaN.
+  std::vector<T> run(const Conv2d<T>& conv, const ImageView<const T>& x, int threads) {
+    const ConvGeometry& g = conv.geometry();
+    const int64_t size = g.batch * g.oc * g.out_pixels();
+    if (spec_.residual && residual_.empty()) residual_ = random_.values<T>(size);
+    std::vector<T> out(size, kNan<T>);
+    conv.run(x, spec_.residual ? residual_.data() : nullptr, out.data(), threads);
+    return out;
+  }
+
+  void compare(View kind) {
+    const StridedImage<T> x(view_of<T>(spec_.x, spec_.layout, kind), random_);
+    const std::vector<T> expected = run(prepare(Algorithm::kReference), x.view, 1);
+    for (const Algorithm algorithm : {Algorithm::kAuto, Algorithm::kGemm, Algorithm::kDirect}) {
+      const bool pointwise = weight_.view.height == 1 && weight_.view.width == 1;
+      if (algorithm == Algorithm::kGemm && !pointwise) continue;
+      const Conv2d<T> conv = prepare(algorithm);
+      SCOPED_TRACE(conv.describe(1));
+      const ConvGeometry& g = conv.geometry();
+      const double terms =
+          static_cast<double>(g.taps() * g.group_ic()) + 2;  // bias and residual are two more
+      const std::vector<T> out = run(conv, x.view, 1);
+      for (size_t i = 0; i < out.size(); ++i)
+        ASSERT_NEAR(static_cast<double>(out[i]), static_cast<double>(expected[i]), 2 * (terms + 1) * kEps<T>)
+            << "element " << i << " of " << out.size() << ", view " << static_cast<int>(kind);
+    }
+  }
+
+ private:
+  Random random_;
+  const KernelTable& kernels_;
+  ConvSpec spec_;
+  StridedImage<T> weight_;
+  std::vector<T> bias_, residual_;
+};
+
+template <class T>
+class Convolution : public ::testing::Test {
+ protected:
+  static void compare_all(const std::vector<ConvCase>& cases) {
+    for_each_table([&](const KernelTable& table) {
+      size_t next = 0;  // activations take turns
+      for (const ConvCase& c : cases)
+        for (const Layout layout : {Layout::kNchw, Layout::kNhwc})
+          for (const View view : kViews) {
+            SCOPED_TRACE(::testing::Message() << c);
+            const Activation& activation = all_activations()[next++ % all_activations().size()];
+            Checker<T> checker(c, layout, activation, next % 3 != 0, table);
+            ASSERT_NO_FATAL_FAILURE(checker.compare(view));
+          }
+    });
+  }
+
+  static void same_bits(const ConvCase& c) {
+    for_each_table([&](const KernelTable& table) {
+      for (const Layout layout : {Layout::kNchw, Layout::kNhwc}) {
+        Checker<T> checker(c, layout, {ActivationKind::kSilu, 0, 0}, true, table);
+        Random random;
+        const StridedImage<T> x(view_of<T>(c.x, layout, View::kDense), random);
+        const Conv2d<T> conv = checker.prepare(Algorithm::kAuto);
+        const std::vector<T> one = checker.run(conv, x.view, 1);
+        for (const int threads : {2, 3, 5, 16}) {
+          SCOPED_TRACE(conv.describe(threads));
+          const std::vector<T> many = checker.run(conv, x.view, threads);
+          ASSERT_EQ(std::memcmp(one.data(), many.data(), one.size() * sizeof(T)), 0);
+        }
+      }
+    });
+  }
+};
+TYPED_TEST_SUITE(Convolution, RealTypes);
+
+TYPED_TEST(Convolution, PointwiseAgreesWithReference) { this->compare_all(kPointwise); }
+TYPED_TEST(Convolution, WindowsAgreeWithReference) { this->compare_all(kWindows); }
+TYPED_TEST(Convolution, EmptyAgreesWithReference) { this->compare_all(kEmpty); }
+
+// At least 16 times the work that is worth a thread; sizes that no number of threads divides.
+TYPED_TEST(Convolution, PointwiseSameBitsForAnyThreads) {
+  this->same_bits({{2, 67, 19, 23}, {79, 67, 1, 1}});
+}
+TYPED_TEST(Convolution, WindowsSameBitsForAnyThreads) {
+  this->same_bits({{1, 29, 19, 17}, {61, 29, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}});
+}
+TYPED_TEST(Convolution, GroupsSameBitsForAnyThreads) {
+  this->same_bits({{1, 33, 37, 31}, {93, 11, 3, 3}, {1, 1}, AutoPadding::kSame, {1, 1}, 3});
+}
+
+TYPED_TEST(Convolution, OneObjectManyCallers) {
+  using T = TypeParam;
+  constexpr int kCallers = 4;
+  const ConvCase c{{1, 23, 17, 13}, {41, 23, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}};
+  for (const Layout layout : {Layout::kNchw, Layout::kNhwc}) {
+    Checker<T> checker(c, layout, {}, false, active_kernels());
+    const Conv2d<T> conv = checker.prepare(Algorithm::kAuto);
+    // Each caller its own image.
+    std::array<std::vector<T>, kCallers> expected, got;
+    std::vector<std::unique_ptr<StridedImage<T>>> x;
+    for (int i = 0; i < kCallers; ++i) {
+      Random random(i + 1);
+      x.push_back(std::make_unique<StridedImage<T>>(view_of<T>(c.x, layout, View::kDense), random));
+      expected[i] = checker.run(conv, x[i]->view, 1);
+      got[i].assign(expected[i].size(), kNan<T>);
+    }
+    std::vector<std::thread> callers;
+    for (int i = 0; i < kCallers; ++i)
+      callers.emplace_back([&, i] {
+        for (int repeat = 0; repeat < 3; ++repeat)
+          conv.run(x[i]->view, nullptr, got[i].data(), 1 + (i + repeat) % 3);
+      });
+    for (std::thread& caller : callers) caller.join();
+    for (int i = 0; i < kCallers; ++i) EXPECT_EQ(got[i], expected[i]) << "caller " << i;
+  }
+}
+
+// What is given to the constructor is copied: it may go away.
+TYPED_TEST(Convolution, KeepsNothingOfTheCallers) {
+  using T = TypeParam;
+  Random random;
+  const ImageShape shape{1, 5, 4, 4};
+  const StridedImage<T> x(view_of<T>(shape, Layout::kNchw, View::kDense), random);
+  ConvSpec spec;
+  spec.x = shape;
+  for (const Algorithm algorithm : {Algorithm::kAuto, Algorithm::kReference}) {
+    spec.algorithm = algorithm;
+    std::vector<T> weight = random.values<T>(7 * 5), bias = random.values<T>(7), first(7 * 16),
+                   second(7 * 16);
+    const Conv2d<T> conv(spec, {{weight.data(), 7, 5, 1, 1, 5, 1, 1, 1}, bias.data(), 1}, active_kernels());
+    conv.run(x.view, nullptr, first.data(), 1);
+    weight.assign(weight.size(), kNan<T>);
+    bias.assign(bias.size(), kNan<T>);
+    conv.run(x.view, nullptr, second.data(), 1);
+    EXPECT_EQ(first, second);
+  }
+}
+
+TEST(Conv2dErrors, NameTheCaller) {
+  ConvSpec spec;
+  spec.op = "linear";
+  spec.x = {1, 4, 2, 2};
+  const std::vector<float> weight(6);
+  try {
+    const Conv2d<float> conv(spec, {{weight.data(), 2, 3, 1, 1, 3, 1, 1, 1}, nullptr, 1}, active_kernels());
+    FAIL() << "accepted 3 channels for 4";
+  } catch (const std::invalid_argument& error) {
+    EXPECT_EQ(std::string(error.what()).find("linear: weight expects 3"), 0u) << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace onebyone

@@ -1,0 +1,174 @@
+// conv/plan.h: the pieces of a plan (split_k, split_tasks, useful_threads), make_plan's promises, its text.
+// What the tuned constants choose is left open.
+#include "conv/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <tuple>
+
+#include "cpu/isa.h"
+
+namespace onebyone {
+namespace {
+
+TEST(SplitK, CoversEachProductOnceInOrder) {
+  for (const int64_t taps : {1, 2, 3, 9, 25, 49})
+    for (const int64_t channels : {1, 3, 16, 17, 64, 255, 384, 1000})
+      for (const int64_t limit : {1, 2, 7, 64, 384, 385, 100000}) {
+        SCOPED_TRACE(::testing::Message() << taps << " taps x " << channels << " channels, limit " << limit);
+        int64_t next = 0, shortest = limit, longest = 0;
+        for (const KBlock& b : split_k(taps, channels, limit)) {
+          ASSERT_EQ(b.tap * channels + b.channel, next);
+          ASSERT_TRUE(b.taps >= 1 && b.channels >= 1);
+          ASSERT_TRUE(b.taps == 1 || b.channels == channels) << "several taps of part of the channels";
+          const int64_t products = b.taps * b.channels;
+          ASSERT_LE(products, limit);
+          next += products;
+          shortest = std::min(shortest, products);
+          longest = std::max(longest, products);
+        }
+        ASSERT_EQ(next, taps * channels);
+        // Near-equal: they differ by one unit, a channel or a tap's channels.
+        ASSERT_LE(longest - shortest, channels <= limit ? channels : 1);
+      }
+}
+
+TEST(SplitK, NothingIsOneEmptyBlock) {
+  for (const auto& [taps, channels] : {std::pair<int64_t, int64_t>{0, 5}, {3, 0}, {0, 0}}) {
+    const std::vector<KBlock> blocks = split_k(taps, channels, 16);
+    ASSERT_EQ(blocks.size(), 1u);
+    EXPECT_EQ(blocks[0].taps * blocks[0].channels, 0);
+  }
+}
+
+TEST(SplitTasks, BestBalanceWithinTheThreads) {
+  const auto largest = [](int64_t ru, int64_t cu, int64_t r, int64_t c) {
+    return ((ru + r - 1) / r) * ((cu + c - 1) / c);
+  };
+  for (int64_t row_units = 1; row_units <= 20; ++row_units)
+    for (int64_t column_units = 1; column_units <= 20; ++column_units)
+      for (const int threads : {1, 2, 3, 4, 6, 7, 8, 16, 61}) {
+        SCOPED_TRACE(::testing::Message()
+                     << row_units << " x " << column_units << " units, threads " << threads);
+        const TaskGrid grid = split_tasks(row_units, column_units, threads);
+        ASSERT_TRUE(grid.rows >= 1 && grid.columns >= 1);
+        ASSERT_LE(grid.rows * grid.columns, threads);
+        ASSERT_TRUE(grid.rows <= row_units && grid.columns <= column_units) << "a task would be empty";
+        int64_t best = row_units * column_units, most_rows = 1;
+        for (int64_t r = 1; r <= std::min<int64_t>(threads, row_units); ++r)
+          for (int64_t c = 1; c <= std::min<int64_t>(threads / r, column_units); ++c) {
+            const int64_t cost = largest(row_units, column_units, r, c);
+            if (cost <= best) best = cost, most_rows = r;
+          }
+        ASSERT_EQ(largest(row_units, column_units, grid.rows, grid.columns), best);
+        if (threads > 1 && row_units * column_units > 1) {
+          ASSERT_EQ(grid.rows, most_rows);
+        }
+      }
+}
+
+ConvProblem problem_of(const ImageShape& x, const std::array<int64_t, 4>& weight, Layout layout,
+                       int element_bytes = 4, Algorithm algorithm = Algorithm::kAuto, Pair stride = {1, 1},
+                       Pair dilation = {1, 1}, int64_t groups = 1) {
+  return {.geometry =
+              make_geometry("conv2d", x, weight, stride, AutoPadding::kSame, dilation, groups, "x.shape[1]"),
+          .layout = layout,
+          .algorithm = algorithm,
+          .element_bytes = element_bytes,
+          .activation = {},
+          .residual = false};
+}
+
+auto fields(const ConvPlan& p) {
+  return std::tuple(p.algorithm, std::string(p.isa), p.mr, p.nr, p.kc, p.mc, p.nc, p.gather_patches);
+}
+
+TEST(MakePlan, SameProblemSamePlanAndBlocksThatWork) {
+  const std::vector<std::pair<ImageShape, std::array<int64_t, 4>>> shapes = {
+      {{1, 64, 56, 56}, {256, 64, 1, 1}},   {{1, 3, 224, 224}, {64, 3, 7, 7}},
+      {{1, 2048, 7, 7}, {512, 2048, 1, 1}}, {{2, 1, 1, 1}, {1, 1, 1, 1}},
+      {{1, 5000, 3, 3}, {1, 5000, 3, 3}},   {{1, 0, 3, 3}, {2, 0, 3, 3}},
+      {{0, 4, 3, 3}, {2, 4, 3, 3}}};
+  for (const RunnableIsa& isa : runnable_isas())
+    for (const auto& [x, weight] : shapes)
+      for (const Layout layout : {Layout::kNchw, Layout::kNhwc})
+        for (const int element_bytes : {4, 8}) {
+          const ConvProblem problem = problem_of(x, weight, layout, element_bytes);
+          const ConvPlan plan = make_plan("conv2d", problem, *isa.kernels);
+          SCOPED_TRACE(describe(problem, plan, 1));
+          EXPECT_EQ(fields(plan), fields(make_plan("conv2d", problem, *isa.kernels)));
+          EXPECT_STREQ(plan.isa, isa.kernels->isa);
+          EXPECT_TRUE(plan.algorithm != Algorithm::kAuto && plan.algorithm != Algorithm::kReference);
+          EXPECT_TRUE(plan.mr >= 1 && plan.nr >= 1 && plan.kc >= 1);
+          // Each layout's cache block holds a tile.
+          if (layout == Layout::kNchw)
+            EXPECT_GE(plan.nc, plan.nr);
+          else
+            EXPECT_GE(plan.mc, plan.mr);
+        }
+}
+
+TEST(MakePlan, ObeysTheAlgorithmAskedFor) {
+  const KernelTable& kernels = active_kernels();
+  const ImageShape x{1, 8, 5, 5};
+  const auto algorithm_of = [&](const std::array<int64_t, 4>& weight, Algorithm algorithm) {
+    return make_plan("conv2d", problem_of(x, weight, Layout::kNhwc, 4, algorithm), kernels).algorithm;
+  };
+  EXPECT_EQ(algorithm_of({4, 8, 1, 1}, Algorithm::kAuto), Algorithm::kGemm);
+  EXPECT_EQ(algorithm_of({4, 8, 1, 1}, Algorithm::kGemm), Algorithm::kGemm);
+  for (const Algorithm algorithm : {Algorithm::kDirect, Algorithm::kReference}) {
+    EXPECT_EQ(algorithm_of({4, 8, 1, 1}, algorithm), algorithm);
+    EXPECT_EQ(algorithm_of({4, 8, 3, 3}, algorithm), algorithm);
+  }
+  try {
+    algorithm_of({4, 8, 3, 5}, Algorithm::kGemm);
+    FAIL() << "gemm accepted a 3x5 kernel";
+  } catch (const std::invalid_argument& error) {
+    const std::string text = error.what();
+    EXPECT_EQ(text.find("conv2d: "), 0u) << text;
+    EXPECT_NE(text.find("gemm"), std::string::npos) << text;
+    EXPECT_NE(text.find("3x5"), std::string::npos) << text;
+  }
+}
+
+TEST(Describe, ReadsAsDocumented) {
+  const KernelTable& kernels = active_kernels();
+  const auto text_of = [&](const ConvProblem& problem) {
+    return describe(problem, make_plan("conv2d", problem, kernels), 2);
+  };
+  const std::string tile = std::to_string(kernels.f32.mr) + "x" + std::to_string(kernels.f32.nr);
+  const std::string gemm = text_of(problem_of({1, 64, 56, 56}, {256, 64, 1, 1}, Layout::kNhwc));
+  EXPECT_EQ(
+      gemm.find("conv 1x64x56x56 -> 256 k1 NHWC: gemm " + std::string(kernels.isa) + " " + tile + " kc=64"),
+      0u)
+      << gemm;
+  EXPECT_EQ(gemm.find(" threads=2"), gemm.size() - 10) << gemm;
+
+  const std::string direct =
+      text_of(problem_of({2, 6, 9, 8}, {4, 3, 3, 5}, Layout::kNchw, 8, Algorithm::kAuto, {2, 2}, {1, 3}, 2));
+  EXPECT_EQ(direct.find("conv 2x6x9x8 -> 4 k3x5 s2 d1x3 g2 NCHW float64: direct " + std::string(kernels.isa)),
+            0u)
+      << direct;
+
+  const std::string reference =
+      text_of(problem_of({1, 3, 4, 5}, {2, 3, 3, 3}, Layout::kNchw, 4, Algorithm::kReference));
+  EXPECT_EQ(reference, "conv 1x3x4x5 -> 2 k3 NCHW: reference threads=1");
+}
+
+TEST(UsefulThreads, SmallWorkStaysOnTheCaller) {
+  const auto geometry = [](int64_t size) {
+    return problem_of({1, size, size, size}, {size, size, 1, 1}, Layout::kNhwc).geometry;
+  };
+  EXPECT_EQ(useful_threads(geometry(4), 8), 1);
+  EXPECT_EQ(useful_threads(geometry(0), 8), 1);
+  EXPECT_EQ(useful_threads(geometry(512), 8), 8);
+  for (int64_t size = 1; size < 300; ++size) {
+    EXPECT_LE(useful_threads(geometry(size), 3), useful_threads(geometry(size + 1), 3));
+    EXPECT_EQ(useful_threads(geometry(size), 1), 1);
+  }
+}
+
+}  // namespace
+}  // namespace onebyone
