@@ -32,7 +32,8 @@ template <class T>
 ImageView<const T> image_view(const py::array& array, const Axes& axes) {
   const auto size = [&](int axis) -> int64_t { return axis < 0 ? 1 : array.shape(axis); };
   const auto stride = [&](int axis) -> int64_t {
-    return axis < 0 ? 0 : array.strides(axis) / static_cast<py::ssize_t>(sizeof(T));
+    // NumPy lets an axis of one element have any stride.
+    return size(axis) == 1 ? 0 : array.strides(axis) / static_cast<py::ssize_t>(sizeof(T));
   };
   return {data_of<T>(array), size(axes.n),   size(axes.c),   size(axes.h),  size(axes.w),
           stride(axes.n),    stride(axes.c), stride(axes.h), stride(axes.w)};

@@ -160,7 +160,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
   void gather_patches(const ImageView<const T>& x, const Pixel* pixels, int64_t rows, int64_t group,
                       const KBlock& block, const T** table, T* patches) const {
     // Taps beside each other in x are copied in one run: a row of the filter.
-    const bool dense = x.sc == 1 && x.sw == g_.ic && g_.groups == 1 && g_.dilation.w == 1;
+    const bool dense = (x.sc == 1 || g_.ic == 1) && x.sw == g_.ic && g_.groups == 1 && g_.dilation.w == 1;
+    const int64_t step = dense ? 1 : x.sc;
     const int64_t run_taps = dense ? g_.kw : 1;
     const int64_t run = run_taps * g_.group_ic();
     const T* const readable_end = x.data + x.extent().second;
@@ -182,8 +183,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
         dst = std::fill_n(dst, inside - k, T(0));
         if (after > inside) {
           const int64_t channel = group * g_.group_ic() + inside - run_begin;
-          const T* src = x.data + (pixels[i].offset + dy * x.sh + dx * x.sw + channel * x.sc);
-          dst = copy_run(src, x.sc, after - inside, readable_end, dst);
+          const T* src = x.data + (pixels[i].offset + dy * x.sh + dx * x.sw + channel * step);
+          dst = copy_run(src, step, after - inside, readable_end, dst);
         }
         dst = std::fill_n(dst, run_end - after, T(0));
         k = run_end;

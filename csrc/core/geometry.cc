@@ -1,5 +1,7 @@
 #include "core/geometry.h"
 
+#include <algorithm>
+
 #include "core/check.h"
 #include "core/int_math.h"
 
@@ -17,6 +19,9 @@ int64_t kernel_extent(int64_t k, int64_t dilation) {
   return checked_add(checked_mul(k - 1, dilation, "dilated kernel"), 1, "dilated kernel");
 }
 
+// Farther from an image than any tap may fall: offsets into x are computed from these without further checks.
+constexpr int64_t kFarthest = int64_t{1} << 40;
+
 struct Axis {
   int64_t before, after, out;
 };
@@ -25,6 +30,9 @@ struct Axis {
 Axis resolve_axis(const std::string& op, const char* axis, int64_t in, int64_t k, int64_t stride,
                   int64_t dilation, const Padding& padding, int64_t before, int64_t after) {
   const int64_t extent = kernel_extent(k, dilation);
+  if (std::max({extent, before, after, stride}) > kFarthest)
+    fail(op, ": padding (", before, ", ", after, "), stride ", stride, " or dilated kernel ", extent,
+         " is too large in ", axis, "; at most ", kFarthest);
   if (const auto* automatic = std::get_if<AutoPadding>(&padding)) {
     before = after = 0;
     if (*automatic == AutoPadding::kSame && in > 0) {

@@ -7,7 +7,8 @@
 
 namespace onebyone {
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+// Rounded towards plus infinity; b > 0.
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0); }
 constexpr int64_t round_up(int64_t a, int64_t multiple) { return ceil_div(a, multiple) * multiple; }
 
 inline int64_t checked_mul(int64_t a, int64_t b, const char* what) {

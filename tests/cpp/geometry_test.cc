@@ -135,6 +135,9 @@ TEST(Geometry, SizesPast64BitsAreRefused) {
   expect_error({.dilation = {kHuge, 1}}, {"too large"});
   expect_error({.padding = Edges{kHuge, 0, 0, 0}}, {"padding", "too large"});
   expect_error({.padding = Edges{kHuge / 2, kHuge / 2, 0, 0}}, {"padding", "too large"});
+  // Offsets of taps into x could overflow though every size fits.
+  expect_error({.padding = Edges{int64_t{1} << 41, 0, 0, 0}}, {"padding", "too large in height"});
+  expect_error({.stride = {1, kHuge}, .padding = AutoPadding::kSame}, {"stride", "too large in width"});
   expect_error({.x = {int64_t{1} << 40, 6, 9, 8}, .padding = Edges{1 << 30, 0, 1 << 30, 0}},
                {"output", "too large"});
   expect_error({.x = {1, 1, int64_t{1} << 31, int64_t{1} << 31}, .weight = {4, 1, 1, 1}}, {"too large"});
