@@ -407,7 +407,7 @@ def test_padding_that_overflows(padding):
 
 
 def test_padding_that_makes_the_output_overflow():
-    fails("output", error=ValueError, padding=(0, 2**61))
+    fails("padding", error=ValueError, padding=(0, 2**61))
 
 
 @pytest.mark.parametrize("dilation", [2**62, 2**63 - 1, (1, 2**61)])

@@ -1,5 +1,6 @@
 // conv/algorithm.h - what every convolution algorithm is: prepared once from the weights, then run.
-// Implemented by implicit_gemm_nhwc.cc, implicit_gemm_nchw.cc, reference.cc; owned by Conv2d (conv2d.h).
+// Implemented by implicit_gemm_nhwc.cc, implicit_gemm_nchw.cc, depthwise.cc, reference.cc; owned by Conv2d
+// (conv2d.h).
 #pragma once
 
 #include <memory>
@@ -40,6 +41,9 @@ ConvAlgorithmPtr<T> make_implicit_gemm_nhwc(const ConvProblem&, const ConvPlan&,
 template <class T>
 ConvAlgorithmPtr<T> make_implicit_gemm_nchw(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
                                             const ConvWeights<T>&);
+template <class T>
+ConvAlgorithmPtr<T> make_depthwise(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
+                                   const ConvWeights<T>&);
 template <class T>
 ConvAlgorithmPtr<T> make_reference(const ConvProblem&, const Kernels<T>&, const ConvWeights<T>&);
 

@@ -34,6 +34,8 @@ Conv2d<T>::Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const Ker
   plan_ = make_plan(spec.op, problem_, kernels);
   if (plan_.algorithm == Algorithm::kReference)
     algorithm_ = make_reference<T>(problem_, kernels_of<T>(kernels), weights);
+  else if (plan_.algorithm == Algorithm::kDepthwise)
+    algorithm_ = make_depthwise<T>(problem_, plan_, kernels_of<T>(kernels), weights);
   else if (problem_.layout == Layout::kNhwc)
     algorithm_ = make_implicit_gemm_nhwc<T>(problem_, plan_, kernels_of<T>(kernels), weights);
   else

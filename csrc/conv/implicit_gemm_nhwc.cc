@@ -3,15 +3,15 @@
 //
 //   C[pixel][oc] = sum over taps and channels of A(tap, pixel)[channel] * B[tap, channel][oc]
 //
-// A is never copied: a table holds a pointer per tap and pixel into x, or to a row of zeros where the tap
-// falls on padding (the indirect convolution of Dukhan, arXiv 1907.02129). A 1x1 convolution of any stride is
-// one tap. With few channels, or channels that are not contiguous, each pixel's taps are gathered into one
-// row instead. Knows cache blocks and tasks. Does not know SIMD or Python.
+// A is never copied: a table holds a pointer per tap and pixel into x (row_table.h). A 1x1 convolution of any
+// stride is one tap. With few channels, or channels that are not contiguous, each pixel's taps are gathered
+// into one row instead. Knows cache blocks and tasks. Does not know SIMD or Python.
 #include <algorithm>
 #include <cstring>
 
 #include "conv/algorithm.h"
 #include "conv/packing.h"
+#include "conv/row_table.h"
 #include "core/aligned_buffer.h"
 #include "core/int_math.h"
 #include "core/parallel.h"
@@ -40,7 +40,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
 
   // Per row of a block: its pixel, a pointer for each tap of a block of k, and room for a gathered patch.
   int64_t scratch_bytes() const override {
-    return plan_.mc * static_cast<int64_t>(sizeof(Pixel) + sizeof(T*) * table_taps_ + sizeof(T) * plan_.kc) +
+    return plan_.mc *
+               static_cast<int64_t>(sizeof(WindowPixel) + sizeof(T*) * table_taps_ + sizeof(T) * plan_.kc) +
            4 * kCacheLine;
   }
 
@@ -64,11 +65,6 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
     T* out;
   };
 
-  // Where the window of an output pixel begins: possibly in the padding, so an offset and not a pointer.
-  struct Pixel {
-    int64_t offset, y, x;
-  };
-
   // Output pixels [row_begin, row_end) x panels [panel_begin, panel_end), counted through all groups.
   void run_task(const Tensors& t, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                 int64_t panel_end) const {
@@ -80,7 +76,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
     const auto take = [&](int64_t bytes) {
       return std::exchange(scratch, scratch + round_up(bytes, kCacheLine));
     };
-    Pixel* pixels = reinterpret_cast<Pixel*>(take(plan_.mc * sizeof(Pixel)));
+    WindowPixel* pixels = reinterpret_cast<WindowPixel*>(take(plan_.mc * sizeof(WindowPixel)));
     const T** table = reinterpret_cast<const T**>(take(plan_.mc * sizeof(T*) * table_taps_));
     T* patches = reinterpret_cast<T*>(take(plan_.mc * sizeof(T) * plan_.kc));
 
@@ -90,12 +86,12 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
       const int64_t row = row_begin + part_begin(tiles, row_blocks, rb) * plan_.mr;
       const int64_t rows =
           std::min(row_end, row_begin + part_begin(tiles, row_blocks, rb + 1) * plan_.mr) - row;
-      locate_pixels(t.x, row, rows, pixels);
+      locate_pixels(g_, t.x, row, rows, pixels);
       const KBlock* tabled = nullptr;
       for (const KBlock& block : blocks) {
         const bool last = &block == &blocks.back();
         if (!gather && !(tabled && tabled->tap == block.tap && tabled->taps == block.taps)) {
-          fill_table(t.x, pixels, rows, block, table);
+          fill_row_table(g_, t.x, pixels, rows, block.tap, block.taps, zeros_.data(), table);
           tabled = &block;
         }
         for (int64_t panel = panel_begin; panel < panel_end;) {
@@ -128,36 +124,9 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
     }
   }
 
-  void locate_pixels(const ImageView<const T>& x, int64_t first, int64_t count, Pixel* pixels) const {
-    int64_t ox = first % g_.ow, oy = first / g_.ow % g_.oh, n = first / g_.out_pixels();
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t iy = oy * g_.stride.h - g_.pad.top, ix = ox * g_.stride.w - g_.pad.left;
-      pixels[i] = {n * x.sn + iy * x.sh + ix * x.sw, iy, ix};
-      if (++ox == g_.ow) {
-        ox = 0;
-        if (++oy == g_.oh) oy = 0, ++n;
-      }
-    }
-  }
-
-  bool inside(const Pixel& p, int64_t dy, int64_t dx) const {
-    return static_cast<uint64_t>(p.y + dy) < static_cast<uint64_t>(g_.ih) &&
-           static_cast<uint64_t>(p.x + dx) < static_cast<uint64_t>(g_.iw);
-  }
-
-  void fill_table(const ImageView<const T>& x, const Pixel* pixels, int64_t rows, const KBlock& block,
-                  const T** table) const {
-    for (int64_t tap = block.tap; tap < block.tap + block.taps; ++tap) {
-      const int64_t dy = tap / g_.kw * g_.dilation.h, dx = tap % g_.kw * g_.dilation.w;
-      const int64_t offset = dy * x.sh + dx * x.sw;
-      for (int64_t i = 0; i < rows; ++i)
-        *table++ = inside(pixels[i], dy, dx) ? x.data + (pixels[i].offset + offset) : zeros_.data();
-    }
-  }
-
   // patches[i] = products [channel, channel + channels) of pixel i, in the order of the weights: tap,
   // channel.
-  void gather_patches(const ImageView<const T>& x, const Pixel* pixels, int64_t rows, int64_t group,
+  void gather_patches(const ImageView<const T>& x, const WindowPixel* pixels, int64_t rows, int64_t group,
                       const KBlock& block, const T** table, T* patches) const {
     // Taps beside each other in x are copied in one run: a row of the filter.
     const bool dense = (x.sc == 1 || g_.ic == 1) && x.sw == g_.ic && g_.groups == 1 && g_.dilation.w == 1;

@@ -49,6 +49,15 @@ AlignedBuffer<T> pack_weight_rows(const ConvGeometry& g, const ImageView<const T
 }
 
 template <class T>
+AlignedBuffer<T> pack_weight_taps(const ConvGeometry& g, const ImageView<const T>& weight) {
+  AlignedBuffer<T> packed(checked_mul(g.taps(), g.oc, "weight"));
+  T* dst = packed.data();
+  for (int64_t tap = 0; tap < g.taps(); ++tap)
+    for (int64_t oc = 0; oc < g.oc; ++oc) *dst++ = tap_of(weight, tap)[oc * weight.sn];
+  return packed;
+}
+
+template <class T>
 AlignedBuffer<T> pack_bias(const ConvGeometry& g, const ConvWeights<T>& weights, int64_t multiple) {
   if (!weights.bias) return {};
   const int64_t oc = g.group_oc(), padded = round_up(oc, multiple);
@@ -62,6 +71,7 @@ AlignedBuffer<T> pack_bias(const ConvGeometry& g, const ConvWeights<T>& weights,
 #define ONEBYONE_INSTANTIATE(T)                                                                             \
   template AlignedBuffer<T> pack_weight_panels<T>(const ConvGeometry&, const ImageView<const T>&, int64_t); \
   template AlignedBuffer<T> pack_weight_rows<T>(const ConvGeometry&, const ImageView<const T>&, int64_t);   \
+  template AlignedBuffer<T> pack_weight_taps<T>(const ConvGeometry&, const ImageView<const T>&);            \
   template AlignedBuffer<T> pack_bias<T>(const ConvGeometry&, const ConvWeights<T>&, int64_t);
 ONEBYONE_INSTANTIATE(float)
 ONEBYONE_INSTANTIATE(double)

@@ -24,6 +24,10 @@ template <class T>
 AlignedBuffer<T> pack_weight_rows(const ConvGeometry& g, const ImageView<const T>& weight,
                                   int64_t row_stride);
 
+// Depthwise: [tap][channel].
+template <class T>
+AlignedBuffer<T> pack_weight_taps(const ConvGeometry& g, const ImageView<const T>& weight);
+
 // [group][group_oc rounded up to a multiple of `multiple`], zeros between; empty without a bias.
 template <class T>
 AlignedBuffer<T> pack_bias(const ConvGeometry& g, const ConvWeights<T>& weights, int64_t multiple);

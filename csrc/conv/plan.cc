@@ -12,6 +12,8 @@ namespace {
 constexpr int64_t kPanelBytes = 16 * 1024;
 // The block that is swept again for every panel stays in L2 beside the outputs: a quarter of 512 KB.
 constexpr int64_t kL2BlockBytes = 128 * 1024;
+// A depthwise block's table of pointers, which lies in L1 beside the pixels.
+constexpr int64_t kTableBytes = 16 * 1024;
 // Below this many products a pixel's taps are gathered: a tap's pointers cost about as much as 16 products.
 constexpr int64_t kGatherBelow = 16;
 // About 10 us of arithmetic on one AVX2 core; starting and joining a team takes 2 to 5 us.
@@ -24,6 +26,7 @@ const char* to_string(Algorithm algorithm) {
     case Algorithm::kAuto: return "auto";
     case Algorithm::kGemm: return "gemm";
     case Algorithm::kDirect: return "direct";
+    case Algorithm::kDepthwise: return "depthwise";
     case Algorithm::kReference: return "reference";
   }
   return "?";
@@ -73,12 +76,29 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
   const bool pointwise = g.kh == 1 && g.kw == 1;
   ConvPlan plan;
   plan.algorithm = problem.algorithm;
-  if (plan.algorithm == Algorithm::kAuto) plan.algorithm = pointwise ? Algorithm::kGemm : Algorithm::kDirect;
+  const bool depthwise = g.groups > 1 && g.groups == g.ic && g.groups == g.oc;
+  if (plan.algorithm == Algorithm::kAuto) {
+    if (depthwise && problem.layout == Layout::kNhwc)
+      plan.algorithm = Algorithm::kDepthwise;
+    else
+      plan.algorithm = pointwise ? Algorithm::kGemm : Algorithm::kDirect;
+  }
+  if (plan.algorithm == Algorithm::kDepthwise && !depthwise)
+    fail(op, ": algorithm 'depthwise' serves one filter per channel, weight has ", g.oc,
+         " output channels for ", g.ic, " input channels in ", g.groups, " groups; use 'auto' or 'direct'");
+  if (plan.algorithm == Algorithm::kDepthwise && problem.layout != Layout::kNhwc)
+    fail(op, ": algorithm 'depthwise' serves layout NHWC, layout is NCHW; use 'auto' or 'direct'");
   if (plan.algorithm == Algorithm::kGemm && !pointwise)
     fail(op, ": algorithm 'gemm' serves 1x1 kernels, weight's is ", g.kh, "x", g.kw,
          " (weight.shape[2:]); use 'auto' or 'direct'");
   plan.isa = kernels.isa;
   if (plan.algorithm == Algorithm::kReference) return plan;
+
+  if (plan.algorithm == Algorithm::kDepthwise) {
+    plan.mc = std::clamp<int64_t>(kTableBytes / (8 * g.taps()), 4, 512) / 4 * 4;
+    plan.nc = 64;
+    return plan;
+  }
 
   const bool is_double = problem.element_bytes == 8;
   plan.mr = is_double ? kernels.f64.mr : kernels.f32.mr;
@@ -113,7 +133,8 @@ std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threa
   text << (problem.layout == Layout::kNhwc ? " NHWC" : " NCHW")
        << (problem.element_bytes == 8 ? " float64: " : ": ") << to_string(plan.algorithm);
   if (plan.algorithm != Algorithm::kReference) {
-    text << " " << plan.isa << " " << plan.mr << "x" << plan.nr << " kc=" << plan.kc;
+    text << " " << plan.isa;
+    if (plan.mr) text << " " << plan.mr << "x" << plan.nr << " kc=" << plan.kc;
     if (plan.mc) text << " mc=" << plan.mc;
     if (plan.nc) text << " nc=" << plan.nc;
     if (plan.gather_patches) text << " patches";

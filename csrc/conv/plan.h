@@ -12,7 +12,7 @@
 
 namespace onebyone {
 
-enum class Algorithm { kAuto, kGemm, kDirect, kReference };
+enum class Algorithm { kAuto, kGemm, kDirect, kDepthwise, kReference };
 const char* to_string(Algorithm algorithm);
 
 // What is asked for.
@@ -47,8 +47,8 @@ struct ConvPlan {
   const char* isa = "";
   int mr = 0, nr = 0;           // register tile
   int64_t kc = 0;               // products summed per block of k, at most
-  int64_t mc = 0;               // NHWC: pixels per cache block
-  int64_t nc = 0;               // NCHW: pixels packed per cache block
+  int64_t mc = 0;               // NHWC: pixels per block
+  int64_t nc = 0;               // NCHW: pixels packed per cache block; depthwise: channels per task, at least
   bool gather_patches = false;  // NHWC: copy each pixel's taps side by side (few channels)
 };
 

@@ -80,12 +80,28 @@ struct PackArgs {
   T* dst;
 };
 
+// out[i][j] = epilogue(sum over taps of rows[tap * tap_stride + i][offset + j] * weight[tap * weight_stride +
+// j]) for i < m pixels, j < n channels; bias_m is not used. Row i of out is at out + i * ld. bias_n, weight:
+// n elements.
+template <class T>
+struct DepthwiseArgs {
+  int64_t m, n, taps;
+  const T* const* rows;
+  int64_t tap_stride, offset;
+  const T* weight;
+  int64_t weight_stride;
+  T* out;
+  int64_t ld;
+  const Epilogue<T>* epilogue;
+};
+
 template <class T>
 struct Kernels {
   int mr, nr;  // the register tile: mr rows x nr columns
   int lanes;   // elements of a vector
   void (*gemm)(const GemmArgs<T>&);
   void (*pack)(const PackArgs<T>&);
+  void (*depthwise)(const DepthwiseArgs<T>&);
   void (*activate)(const Activation&, const T* src, T* dst, int64_t n);  // src may equal dst
   // Runs `iterations` times 12 independent vector FMAs on registers; returns their sum.
   T (*fma_loop)(int64_t iterations);

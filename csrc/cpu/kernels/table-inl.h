@@ -2,6 +2,7 @@
 #pragma once
 
 #include "activation-inl.h"
+#include "depthwise-inl.h"
 #include "gemm-inl.h"
 #include "kernel_table.h"
 #include "pack-inl.h"
@@ -33,6 +34,9 @@ constexpr Kernels<T> make_kernels() {
           .lanes = kLanes,
           .gemm = &gemm<T, kBytes, kMr, kNv>,
           .pack = &pack<T, kBytes, kNv>,
+          // 2 pixels x 4 vectors: 8 accumulators, 4 of weights and 1 of x fit 16 registers; whole lines of x
+          // are read.
+          .depthwise = &depthwise<T, kBytes, 2, 4>,
           .activate = &activate<T, kBytes>,
           .fma_loop = &fma_loop<T, kBytes>,
           .fma_flops = 12 * 2 * kLanes};
