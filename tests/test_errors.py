@@ -591,7 +591,7 @@ def test_unknown_keyword_and_missing_arguments():
         ("dilation", {"dilation": 0}),
         ("dilation", {"dilation": 5}),
         ("groups", {"groups": 4}),
-        ("layout", {"layout": "NCHW"}),
+        ("layout", {"layout": "NLCH"}),
         ("layout", {"layout": "nlc"}),
         ("activation", {"activation": "swish"}),
         ("algorithm", {"algorithm": "fft"}),

@@ -208,3 +208,12 @@ def test_linear_rows_do_not_depend_on_the_batch(rng, dtype):
     whole = ob.linear(x, w)
     for n in [1, 2, 5]:
         np.testing.assert_array_equal(ob.linear(x[:n], w), whole[:n], f"first {n} rows")
+
+
+@pytest.mark.parametrize(("name", "same"), [("NCHW", "NCL"), ("NHWC", "NLC")])
+def test_conv1d_takes_the_names_of_2d_layouts(name, same):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (2, 6, 6)).astype("float32")
+    weight = rng.uniform(-1, 1, (4, 6, 3)).astype("float32")
+    y = ob.conv1d(x, weight, layout=name)
+    assert np.array_equal(y, ob.conv1d(x, weight, layout=same))

@@ -77,9 +77,12 @@ py::object conv2d(const py::object& x_object, const py::object& weight, const py
 
 py::object conv1d(const py::object& x_object, const py::object& weight, const py::object& bias,
                   const py::object& stride, const py::object& padding, const py::object& dilation,
-                  const py::object& groups, const py::object& activation, const py::object& layout,
+                  const py::object& groups, const py::object& activation, const py::object& layout_object,
                   const py::object& algorithm, const py::object& out) {
   const std::string op = "conv1d";
+  // The names of the 2-D layouts are understood too.
+  const bool first = py::str("NCHW").equal(layout_object), last = py::str("NHWC").equal(layout_object);
+  const py::object layout = first ? py::str("NCL") : last ? py::str("NLC") : layout_object;
   const py::array x = input_array(op, "x", x_object);
   const Dtype dtype = dtype_of(x);
   const WeightArrays weights = weight_arrays(op, weight, bias, &dtype, 3, "(K, C/groups, S)", kWeightAxes1d);

@@ -152,7 +152,8 @@ def conv1d(
     activation
         As in :func:`conv2d`.
     layout
-        "NCL" or "NLC": of ``x``, ``out`` and the result.
+        "NCL" or "NLC" (or "NCHW", "NHWC", which mean the same here): of ``x``, ``out`` and the
+        result.
     algorithm
         As in :func:`conv2d`.
     out

@@ -39,7 +39,7 @@ ONEBYONE_INLINE typename S::IntVec lane_numbers() {
   return v;
 }
 
-// Lanes below `from` of `old`, the others of `v`.
+// Lanes of `old` where keep is set, else of `v`.
 template <class S>
 ONEBYONE_INLINE typename S::Vec merge(typename S::Vec old, typename S::Vec v, typename S::IntVec keep) {
   using IntVec = typename S::IntVec;
