@@ -44,6 +44,10 @@ ConvAlgorithmPtr<T> make_implicit_gemm_nchw(const ConvProblem&, const ConvPlan&,
 template <class T>
 ConvAlgorithmPtr<T> make_depthwise(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
                                    const ConvWeights<T>&);
+// `exact` convolves one image at a time without Winograd: for those with infinities or NaN.
+template <class T>
+ConvAlgorithmPtr<T> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
+                                  const ConvWeights<T>&, ConvAlgorithmPtr<T> exact);
 template <class T>
 ConvAlgorithmPtr<T> make_reference(const ConvProblem&, const Kernels<T>&, const ConvWeights<T>&);
 

@@ -18,6 +18,27 @@ bool verbose() {
   return on;
 }
 
+template <class T>
+ConvAlgorithmPtr<T> make_algorithm(const std::string& op, const ConvProblem& problem, const ConvPlan& plan,
+                                   const ConvWeights<T>& weights, const KernelTable& table) {
+  const Kernels<T>& kernels = kernels_of<T>(table);
+  switch (plan.algorithm) {
+    case Algorithm::kReference: return make_reference<T>(problem, kernels, weights);
+    case Algorithm::kDepthwise: return make_depthwise<T>(problem, plan, kernels, weights);
+    case Algorithm::kWinograd: {
+      ConvProblem exact = problem;
+      exact.algorithm = Algorithm::kDirect;
+      exact.geometry.batch = std::min<int64_t>(exact.geometry.batch, 1);
+      const ConvPlan exact_plan = make_plan(op, exact, table);
+      return make_winograd<T>(problem, plan, kernels, weights,
+                              make_algorithm(op, exact, exact_plan, weights, table));
+    }
+    default:
+      return problem.layout == Layout::kNhwc ? make_implicit_gemm_nhwc<T>(problem, plan, kernels, weights)
+                                             : make_implicit_gemm_nchw<T>(problem, plan, kernels, weights);
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -32,14 +53,7 @@ Conv2d<T>::Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const Ker
       .activation = spec.activation,
       .residual = spec.residual};
   plan_ = make_plan(spec.op, problem_, kernels);
-  if (plan_.algorithm == Algorithm::kReference)
-    algorithm_ = make_reference<T>(problem_, kernels_of<T>(kernels), weights);
-  else if (plan_.algorithm == Algorithm::kDepthwise)
-    algorithm_ = make_depthwise<T>(problem_, plan_, kernels_of<T>(kernels), weights);
-  else if (problem_.layout == Layout::kNhwc)
-    algorithm_ = make_implicit_gemm_nhwc<T>(problem_, plan_, kernels_of<T>(kernels), weights);
-  else
-    algorithm_ = make_implicit_gemm_nchw<T>(problem_, plan_, kernels_of<T>(kernels), weights);
+  algorithm_ = make_algorithm(spec.op, problem_, plan_, weights, kernels);
 }
 
 template <class T>

@@ -28,10 +28,10 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
         kernels_(kernels),
         activation_(problem.activation),
         blocks_(split_k(g_.taps(), g_.group_ic(), plan.kc)),
-        weight_(pack_weight_rows(g_, weights.weight, odd_lines(g_.taps() * g_.group_ic()))),
+        weight_(pack_weight_rows(g_, weights.weight, odd_lines<T>(g_.taps() * g_.group_ic()))),
         bias_(pack_bias(g_, weights, 1)),
         rows_(g_.oc) {
-    const int64_t stride = odd_lines(g_.taps() * g_.group_ic());
+    const int64_t stride = odd_lines<T>(g_.taps() * g_.group_ic());
     for (int64_t oc = 0; oc < g_.oc; ++oc) rows_[oc] = weight_.data() + oc * stride;
   }
 
@@ -126,13 +126,7 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
   }
 
   int64_t panel_stride(const KBlock& block) const {
-    return odd_lines(block.taps * block.channels * plan_.nr);
-  }
-  // Rounded up to an odd number of cache lines: rows or panels a multiple of 4 KB apart would share L1's
-  // sets.
-  static int64_t odd_lines(int64_t elements) {
-    const int64_t line = kCacheLine / static_cast<int64_t>(sizeof(T));
-    return (ceil_div(elements, line) | 1) * line;
+    return odd_lines<T>(block.taps * block.channels * plan_.nr);
   }
   int64_t packed_bytes() const {
     int64_t stride = 0;

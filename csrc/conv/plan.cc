@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "conv/winograd_tiles.h"
 #include "core/check.h"
 #include "core/int_math.h"
 
@@ -26,6 +27,7 @@ const char* to_string(Algorithm algorithm) {
     case Algorithm::kAuto: return "auto";
     case Algorithm::kGemm: return "gemm";
     case Algorithm::kDirect: return "direct";
+    case Algorithm::kWinograd: return "winograd";
     case Algorithm::kDepthwise: return "depthwise";
     case Algorithm::kReference: return "reference";
   }
@@ -71,6 +73,19 @@ int useful_threads(const ConvGeometry& geometry, int threads) {
   return static_cast<int>(std::clamp<int64_t>(worth, 1, threads));
 }
 
+namespace {
+
+void check_winograd(const std::string& op, const ConvGeometry& g) {
+  if (g.stride.h != 1 || g.stride.w != 1 || g.dilation.h != 1 || g.dilation.w != 1)
+    fail(op, ": algorithm 'winograd' serves stride 1 and dilation 1, got stride (", g.stride.h, ", ",
+         g.stride.w, ") and dilation (", g.dilation.h, ", ", g.dilation.w, "); use 'auto' or 'direct'");
+  if (g.taps() <= 1 || largest_winograd_tile(g.kh) == 0 || largest_winograd_tile(g.kw) == 0)
+    fail(op, ": algorithm 'winograd' serves kernels with sides of 1, 2, 3, 5 or 7, not 1x1; weight's is ",
+         g.kh, "x", g.kw, " (weight.shape[2:]); use 'auto' or 'direct'");
+}
+
+}  // namespace
+
 ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const KernelTable& kernels) {
   const ConvGeometry& g = problem.geometry;
   const bool pointwise = g.kh == 1 && g.kw == 1;
@@ -91,6 +106,7 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
   if (plan.algorithm == Algorithm::kGemm && !pointwise)
     fail(op, ": algorithm 'gemm' serves 1x1 kernels, weight's is ", g.kh, "x", g.kw,
          " (weight.shape[2:]); use 'auto' or 'direct'");
+  if (plan.algorithm == Algorithm::kWinograd) check_winograd(op, g);
   plan.isa = kernels.isa;
   if (plan.algorithm == Algorithm::kReference) return plan;
 
@@ -100,6 +116,15 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
     return plan;
   }
 
+  if (plan.algorithm == Algorithm::kWinograd) {
+    plan.mr = problem.element_bytes == 8 ? kernels.f64.mr : kernels.f32.mr;
+    plan.nr = problem.element_bytes == 8 ? kernels.f64.nr : kernels.f32.nr;
+    plan.tile_h = std::min(4, largest_winograd_tile(g.kh));
+    plan.tile_w = std::min(4, largest_winograd_tile(g.kw));
+    plan.mc = 24;
+    plan.nc = 64;
+    return plan;
+  }
   const bool is_double = problem.element_bytes == 8;
   plan.mr = is_double ? kernels.f64.mr : kernels.f32.mr;
   plan.nr = is_double ? kernels.f64.nr : kernels.f32.nr;
@@ -134,9 +159,11 @@ std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threa
        << (problem.element_bytes == 8 ? " float64: " : ": ") << to_string(plan.algorithm);
   if (plan.algorithm != Algorithm::kReference) {
     text << " " << plan.isa;
-    if (plan.mr) text << " " << plan.mr << "x" << plan.nr << " kc=" << plan.kc;
+    if (plan.mr) text << " " << plan.mr << "x" << plan.nr;
+    if (plan.kc) text << " kc=" << plan.kc;
     if (plan.mc) text << " mc=" << plan.mc;
     if (plan.nc) text << " nc=" << plan.nc;
+    if (plan.tile_h) text << " tile=" << plan.tile_h << "x" << plan.tile_w;
     if (plan.gather_patches) text << " patches";
   }
   text << " threads=" << useful_threads(g, threads);

@@ -12,7 +12,7 @@
 
 namespace onebyone {
 
-enum class Algorithm { kAuto, kGemm, kDirect, kDepthwise, kReference };
+enum class Algorithm { kAuto, kGemm, kDirect, kWinograd, kDepthwise, kReference };
 const char* to_string(Algorithm algorithm);
 
 // What is asked for.
@@ -45,10 +45,12 @@ TaskGrid split_tasks(int64_t row_units, int64_t column_units, int threads);
 struct ConvPlan {
   Algorithm algorithm = Algorithm::kReference;
   const char* isa = "";
-  int mr = 0, nr = 0;           // register tile
-  int64_t kc = 0;               // products summed per block of k, at most
-  int64_t mc = 0;               // NHWC: pixels per block
-  int64_t nc = 0;               // NCHW: pixels packed per cache block; depthwise: channels per task, at least
+  int mr = 0, nr = 0;  // register tile
+  int64_t kc = 0;      // products summed per block of k, at most
+  int64_t mc = 0;      // NHWC: pixels per block; Winograd: tiles
+  int64_t nc = 0;  // NCHW: pixels packed per cache block; depthwise: channels per task, at least; Winograd:
+                   // output channels per block
+  int tile_h = 0, tile_w = 0;   // Winograd: outputs per tile along each side
   bool gather_patches = false;  // NHWC: copy each pixel's taps side by side (few channels)
 };
 

@@ -13,6 +13,13 @@ namespace onebyone {
 
 inline constexpr std::size_t kCacheLine = 64;
 
+// Elements rounded up to an odd number of cache lines: rows a multiple of 4 KB apart would share L1's sets.
+template <class T>
+constexpr int64_t odd_lines(int64_t elements) {
+  constexpr int64_t line = kCacheLine / sizeof(T);
+  return (ceil_div(elements, line) | 1) * line;
+}
+
 // Uninitialised elements of a trivial type. Moves; does not copy.
 template <class T>
 class AlignedBuffer {

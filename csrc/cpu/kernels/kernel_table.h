@@ -95,6 +95,49 @@ struct DepthwiseArgs {
   const Epilogue<T>* epilogue;
 };
 
+// One tile's pixels to Winograd's points (winograd_points.h), channels last. pixels[i * nw + j]: the pixel in
+// row i, column j of the tile, nh x nw of them; `channels` channels from `offset` are read. Point (i, j) is
+// written at dst + i * stride_h + j * stride_w, whole vectors (the lanes past the last channel are zero).
+// next_pixels: those of a tile of the same shape that comes next, fetched meanwhile; or null.
+template <class T>
+struct WinogradInputArgs {
+  int nh, nw;
+  const T* const* pixels;
+  const T* const* next_pixels;
+  int64_t offset, channels;
+  T* dst;
+  int64_t stride_h, stride_w;
+};
+
+// One tile's points to mh x mw outputs: the inverse of the above after multiplication with the filters, then
+// the epilogue. Point (i, j) is read at src + i * stride_h + j * stride_w, whole vectors; output (i, j) is
+// written at out + i * out_h + j * out_w, residual alike; bias_n is readable in whole vectors, bias_m is not
+// used. next_out: the distance to the output of the tile that comes next, whose memory is fetched; or 0.
+// Returns false if a sum was not finite: then what was written means nothing.
+template <class T>
+struct WinogradOutputArgs {
+  int mh, mw, nh, nw;
+  const T* src;
+  int64_t stride_h, stride_w, channels;
+  T* out;
+  int64_t out_h, out_w;
+  int64_t next_out;
+  const Epilogue<T>* epilogue;
+};
+
+// dst[j * dst_stride + i] = src[i * src_stride + j] for i < rows, j < columns; then the residual, laid out as
+// dst, is added, and the activation applied.
+template <class T>
+struct TransposeArgs {
+  int64_t rows, columns;
+  const T* src;
+  int64_t src_stride;
+  T* dst;
+  int64_t dst_stride;
+  const T* residual;
+  Activation activation;
+};
+
 template <class T>
 struct Kernels {
   int mr, nr;  // the register tile: mr rows x nr columns
@@ -102,6 +145,9 @@ struct Kernels {
   void (*gemm)(const GemmArgs<T>&);
   void (*pack)(const PackArgs<T>&);
   void (*depthwise)(const DepthwiseArgs<T>&);
+  void (*winograd_input)(const WinogradInputArgs<T>&);
+  bool (*winograd_output)(const WinogradOutputArgs<T>&);
+  void (*transpose)(const TransposeArgs<T>&);
   void (*activate)(const Activation&, const T* src, T* dst, int64_t n);  // src may equal dst
   // Runs `iterations` times 12 independent vector FMAs on registers; returns their sum.
   T (*fma_loop)(int64_t iterations);

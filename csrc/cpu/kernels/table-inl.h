@@ -7,6 +7,8 @@
 #include "kernel_table.h"
 #include "pack-inl.h"
 #include "simd.h"
+#include "transpose-inl.h"
+#include "winograd-inl.h"
 
 namespace onebyone {
 namespace {
@@ -37,6 +39,9 @@ constexpr Kernels<T> make_kernels() {
           // 2 pixels x 4 vectors: 8 accumulators, 4 of weights and 1 of x fit 16 registers; whole lines of x
           // are read.
           .depthwise = &depthwise<T, kBytes, 2, 4>,
+          .winograd_input = &winograd_input<T, kBytes>,
+          .winograd_output = &winograd_output<T, kBytes>,
+          .transpose = &transpose<T, kBytes>,
           .activate = &activate<T, kBytes>,
           .fma_loop = &fma_loop<T, kBytes>,
           .fma_flops = 12 * 2 * kLanes};

@@ -1,0 +1,396 @@
+// winograd.cc - stride-1 convolution with fewer multiplications: Winograd's minimal filtering. Called through
+// conv2d.cc; calls Kernels::winograd_input, gemm and winograd_output (and transpose for channels-first
+// images).
+//
+//   a tile of m x m outputs = A^T [ (G g G^T) . (B^T d B) ] A     (Lavin and Gray, arXiv 1509.09308)
+//
+// By blocks of tiles: each tile's pixels become n x n points, V[point][tile][channel]; for every point a GEMM
+// over the channels with the filters transformed by the plan, M[point][tile][oc]; and back. V and M stay in
+// cache. Tiles cover the image exactly, smaller ones at its end (winograd_tiles.h). Pixels are read in place
+// through pointers, padding from a row of zeros; channels-first images go through a strip of channels-last
+// scratch. Knows cache blocks and tasks. Does not know SIMD or Python.
+#include <algorithm>
+#include <atomic>
+#include <utility>
+#include <vector>
+
+#include "conv/algorithm.h"
+#include "conv/packing.h"
+#include "conv/winograd_tiles.h"
+#include "core/aligned_buffer.h"
+#include "core/int_math.h"
+#include "core/parallel.h"
+
+namespace onebyone {
+namespace {
+
+// Channels that a strip of a channels-first image is transposed by: 6 rows x 30 pixels of them are 46 KB.
+constexpr int64_t kStripChannels = 64;
+
+template <class T>
+class Winograd final : public ConvAlgorithm<T> {
+ public:
+  Winograd(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
+           const ConvWeights<T>& weights, ConvAlgorithmPtr<T> exact)
+      : g_(problem.geometry),
+        nhwc_(problem.layout == Layout::kNhwc),
+        plan_(plan),
+        kernels_(kernels),
+        activation_(problem.activation),
+        high_(g_.oh, static_cast<int>(g_.kh), plan.tile_h),
+        wide_(g_.ow, static_cast<int>(g_.kw), plan.tile_w),
+        panels_(ceil_div(g_.group_oc(), plan.nr)),
+        filters_(winograd_filters(g_, weights.weight, high_.points(), wide_.points(), plan.nr)),
+        bias_(pack_bias(g_, weights, plan.nr)),
+        zeros_(g_.ic),
+        exact_(std::move(exact)) {
+    std::fill_n(zeros_.data(), zeros_.size(), T(0));
+  }
+
+  int64_t scratch_bytes() const override {
+    int64_t bytes = 0;
+    layout_scratch(nullptr, bytes);
+    return bytes;
+  }
+
+  void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
+    const int64_t tiles = g_.batch * high_.tiles() * wide_.tiles();
+    const int64_t row_units = ceil_div(tiles, plan_.mr), column_units = g_.groups * column_blocks();
+    if (tiles == 0 || column_units == 0) return;
+    const TaskGrid grid = split_tasks(row_units, column_units, threads);
+    std::vector<std::atomic<bool>> overflowed(g_.batch);
+    parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
+      const int64_t r = task / grid.columns, c = task % grid.columns;
+      run_task({x, residual, out, overflowed.data()}, part_begin(row_units, grid.rows, r) * plan_.mr,
+               std::min(tiles, part_begin(row_units, grid.rows, r + 1) * plan_.mr),
+               part_begin(column_units, grid.columns, c), part_begin(column_units, grid.columns, c + 1));
+    });
+    // An infinity or NaN spreads over its whole tile here: such images are convolved directly.
+    for (int64_t n = 0; n < g_.batch; ++n) {
+      if (!overflowed[n]) continue;
+      ImageView<const T> image = x;
+      image.data += n * x.sn;
+      image.batch = 1;
+      const int64_t at = n * g_.oc * g_.out_pixels();
+      exact_->run(image, residual ? residual + at : nullptr, out + at, threads);
+    }
+  }
+
+ private:
+  struct Tensors {
+    const ImageView<const T>& x;
+    const T* residual;
+    T* out;
+    std::atomic<bool>* overflowed;  // by image
+  };
+  // A tile of a block: image, its first output, and its row in V and M.
+  struct Tile {
+    int64_t image, oy, ox, row;
+    int mh, mw;
+  };
+  struct Scratch {
+    T *points, *products;  // V and M
+    T* strip;              // channels-first: pixels of a run of tiles, channels last; before and after
+    const T** rows;        // of V
+    const T** pixels;      // of one tile
+    Tile* tiles;
+  };
+
+  int64_t points() const { return int64_t{high_.points()} * wide_.points(); }
+  // Output channels are done in blocks of whole panels.
+  int64_t block_panels() const { return ceil_div(plan_.nc, plan_.nr); }
+  int64_t column_blocks() const { return ceil_div(panels_, block_panels()); }
+  // Between rows, and between points: odd numbers of cache lines, or the points of one tile would share L1's
+  // sets.
+  int64_t points_row() const { return round_up(g_.group_ic(), kernels_.lanes); }
+  int64_t products_row() const { return std::min(block_panels(), panels_) * plan_.nr; }
+  int64_t point_stride(int64_t row) const { return odd_lines<T>(plan_.mc * row); }
+
+  Scratch layout_scratch(std::byte* base, int64_t& bytes) const {
+    bytes = 0;
+    const auto take = [&](int64_t size) {
+      return base + std::exchange(bytes, bytes + round_up(size, kCacheLine));
+    };
+    const int64_t element = sizeof(T);
+    Scratch s;
+    s.points = reinterpret_cast<T*>(take(points() * point_stride(points_row()) * element));
+    s.products = reinterpret_cast<T*>(take(points() * point_stride(products_row()) * element));
+    s.strip = reinterpret_cast<T*>(take(strip_size() * element));
+    s.rows = reinterpret_cast<const T**>(take(plan_.mc * sizeof(T*)));
+    s.pixels = reinterpret_cast<const T**>(take(2 * points() * sizeof(T*)));
+    s.tiles = reinterpret_cast<Tile*>(take(plan_.mc * sizeof(Tile)));
+    return s;
+  }
+
+  // The widest run of tiles of a block, in pixels.
+  int64_t run_pixels() const { return std::min(plan_.mc, wide_.tiles()) * wide_.tile + wide_.taps - 1; }
+  int64_t strip_size() const {
+    const int64_t in = high_.points() * run_pixels() * std::min(kStripChannels, points_row());
+    return std::max(in, nhwc_ ? 0 : high_.tile * run_pixels() * products_row());
+  }
+
+  // Tiles [begin, end), counted through rows and images, x blocks of output channels, counted through groups.
+  void run_task(const Tensors& t, int64_t begin, int64_t end, int64_t column_begin,
+                int64_t column_end) const {
+    int64_t bytes = scratch_bytes();
+    const Scratch s = layout_scratch(thread_scratch(bytes), bytes);
+    const int64_t blocks = ceil_div(end - begin, plan_.mc);
+    for (int64_t b = 0; b < blocks; ++b) {
+      const int64_t first = begin + part_begin(end - begin, blocks, b);
+      const int64_t count = begin + part_begin(end - begin, blocks, b + 1) - first;
+      const Classes classes = place_tiles(first, count, s.tiles);
+      for (int64_t i = 0; i < count; ++i) s.rows[i] = s.points + i * points_row();
+      int64_t transformed = -1;
+      for (int64_t column = column_begin; column < column_end; ++column) {
+        const int64_t group = column / column_blocks(), block = column % column_blocks();
+        if (group != std::exchange(transformed, group)) transform_input(t.x, group, count, s);
+        const int64_t panel = part_begin(panels_, column_blocks(), block);
+        const int64_t panel_end = part_begin(panels_, column_blocks(), block + 1);
+        multiply(classes, group, panel, panel_end, s);
+        transform_output(t, group, panel, panel_end, count, s);
+      }
+    }
+  }
+
+  // Rows of V in the order: tiles at the right edge, whole ones, at the bottom, in the corner. Every point's
+  // tiles are a range of it: all have the points that all share, the first two the points of full height
+  // alone, the second and third those of full width alone, the second those of both.
+  struct Classes {
+    int64_t whole, bottom, corner, end;  // where they begin
+  };
+  Classes place_tiles(int64_t first, int64_t count, Tile* tiles) const {
+    int64_t counts[4] = {};
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t id = first + i, tx = id % wide_.tiles(), ty = id / wide_.tiles() % high_.tiles();
+      tiles[i] = {.image = id / (wide_.tiles() * high_.tiles()),
+                  .oy = ty * high_.tile,
+                  .ox = tx * wide_.tile,
+                  .row = 0,
+                  .mh = high_.outputs(ty),
+                  .mw = wide_.outputs(tx)};
+      ++counts[class_of(tiles[i])];
+    }
+    int64_t next[4] = {};
+    for (int c = 1; c < 4; ++c) next[c] = next[c - 1] + counts[c - 1];
+    const Classes classes{next[1], next[2], next[3], count};
+    for (int64_t i = 0; i < count; ++i) tiles[i].row = next[class_of(tiles[i])]++;
+    return classes;
+  }
+  int class_of(const Tile& tile) const {
+    const bool right = tile.mw < wide_.tile, bottom = tile.mh < high_.tile;
+    return bottom ? (right ? 3 : 2) : (right ? 0 : 1);
+  }
+
+  void transform_input(const ImageView<const T>& x, int64_t group, int64_t count, const Scratch& s) const {
+    const int64_t channels = g_.group_ic(), first = group * channels;
+    if (x.sc == 1 || g_.ic == 1) {
+      const T **pixels = s.pixels, **next = s.pixels + points();
+      locate_in_image(x, first, s.tiles[0], pixels);
+      for (int64_t i = 0; i < count; ++i) {
+        const bool alike = i + 1 < count && class_of(s.tiles[i]) == class_of(s.tiles[i + 1]);
+        if (i + 1 < count) locate_in_image(x, first, s.tiles[i + 1], next);
+        input_tile(s.tiles[i], channels, s.points, pixels, alike ? next : nullptr);
+        std::swap(pixels, next);
+      }
+      return;
+    }
+    for (int64_t i = 0; i < count;) {
+      const int64_t run = run_of_tiles(i, count, s.tiles);
+      for (int64_t c = 0; c < channels; c += kStripChannels)
+        input_strip(x, first + c, std::min(kStripChannels, channels - c), {s.tiles + i, s.tiles + i + run},
+                    s.points + c, s);
+      i += run;
+    }
+  }
+
+  // Tiles from i on that follow each other in one row of tiles.
+  int64_t run_of_tiles(int64_t i, int64_t count, const Tile* tiles) const {
+    int64_t run = 1;
+    while (i + run < count && tiles[i + run].ox > tiles[i].ox && tiles[i + run].oy == tiles[i].oy) ++run;
+    return run;
+  }
+
+  // A run of tiles of an image whose channels lie apart: their pixels, channels last, then tile by tile.
+  void input_strip(const ImageView<const T>& x, int64_t channel, int64_t channels,
+                   std::pair<Tile*, Tile*> run, T* points, const Scratch& s) const {
+    const Tile &front = *run.first, &back = run.second[-1];
+    const int64_t left = front.ox - g_.pad.left, right = back.ox + back.mw + g_.kw - 1 - g_.pad.left;
+    const int64_t x_begin = std::clamp<int64_t>(left, 0, g_.iw), x_end = std::clamp(right, x_begin, g_.iw);
+    const int64_t top = front.oy - g_.pad.top, width = x_end - x_begin;
+    for (int64_t i = 0; i < front.mh + g_.kh - 1; ++i) {
+      if (top + i < 0 || top + i >= g_.ih) continue;
+      const T* src = x.data + front.image * x.sn + channel * x.sc + (top + i) * x.sh + x_begin * x.sw;
+      T* dst = s.strip + i * width * channels;
+      if (x.sw == 1) {
+        kernels_.transpose({.rows = channels,
+                            .columns = width,
+                            .src = src,
+                            .src_stride = x.sc,
+                            .dst = dst,
+                            .dst_stride = channels,
+                            .residual = nullptr,
+                            .activation = {}});
+      } else {
+        for (int64_t p = 0; p < width; ++p)
+          for (int64_t c = 0; c < channels; ++c) dst[p * channels + c] = src[c * x.sc + p * x.sw];
+      }
+    }
+    for (const Tile* tile = run.first; tile != run.second; ++tile) {
+      const int64_t from = tile->ox - g_.pad.left - x_begin;
+      locate_pixels(*tile, {s.strip + from * channels, width * channels, channels}, s.pixels);
+      input_tile(*tile, channels, points, s.pixels, nullptr);
+    }
+  }
+
+  void locate_in_image(const ImageView<const T>& x, int64_t channel, const Tile& tile,
+                       const T** pixels) const {
+    const int64_t iy = tile.oy - g_.pad.top, ix = tile.ox - g_.pad.left;
+    locate_pixels(tile, {x.data + tile.image * x.sn + channel + iy * x.sh + ix * x.sw, x.sh, x.sw}, pixels);
+  }
+
+  // A tile's first pixel, possibly outside its image, and the way to the others.
+  struct Pixels {
+    const T* first;
+    int64_t sh, sw;
+  };
+  void locate_pixels(const Tile& tile, const Pixels& from, const T** pixels) const {
+    const int64_t nh = tile.mh + g_.kh - 1, nw = tile.mw + g_.kw - 1;
+    const int64_t iy = tile.oy - g_.pad.top, ix = tile.ox - g_.pad.left;
+    const int64_t left = std::clamp<int64_t>(-ix, 0, nw), right = std::clamp<int64_t>(g_.iw - ix, left, nw);
+    for (int64_t i = 0; i < nh; ++i, pixels += nw) {
+      const bool inside = iy + i >= 0 && iy + i < g_.ih;
+      const int64_t begin = inside ? left : nw, end = inside ? right : nw;
+      std::fill(pixels, pixels + begin, zeros_.data());
+      for (int64_t j = begin; j < end; ++j) pixels[j] = from.first + (i * from.sh + j * from.sw);
+      std::fill(pixels + end, pixels + nw, zeros_.data());
+    }
+  }
+
+  // `next`: the pixels of the tile after this one, of the same shape, to be fetched meanwhile; or null.
+  void input_tile(const Tile& tile, int64_t channels, T* points, const T* const* pixels,
+                  const T* const* next) const {
+    const int64_t stride = point_stride(points_row());
+    kernels_.winograd_input({.nh = tile.mh + static_cast<int>(g_.kh) - 1,
+                             .nw = tile.mw + static_cast<int>(g_.kw) - 1,
+                             .pixels = pixels,
+                             .next_pixels = next,
+                             .offset = 0,
+                             .channels = channels,
+                             .dst = points + tile.row * points_row(),
+                             .stride_h = stride * wide_.points(),
+                             .stride_w = stride});
+  }
+
+  // M = V * U for every point, output channels of panels [panel, panel_end).
+  void multiply(const Classes& classes, int64_t group, int64_t panel, int64_t panel_end,
+                const Scratch& s) const {
+    const int64_t channels = g_.group_ic(), panel_size = channels * plan_.nr;
+    for (int h = 0; h < high_.points(); ++h) {
+      for (int w = 0; w < wide_.points(); ++w) {
+        const bool full_height = h >= high_.edge_points(), full_width = w >= wide_.edge_points();
+        const int64_t begin = full_width ? classes.whole : 0;
+        const int64_t end = full_height ? classes.bottom : full_width ? classes.corner : classes.end;
+        if (begin >= end) continue;
+        const int64_t point = h * wide_.points() + w;
+        kernels_.gemm({.m = end - begin,
+                       .n = (panel_end - panel) * plan_.nr,
+                       .taps = 1,
+                       .kc = channels,
+                       .a_rows = s.rows + begin,
+                       .a_tap_stride = 0,
+                       .a_offset = point * point_stride(points_row()),
+                       .b = filters_.data() + ((group * panels_ + panel) * points() + point) * panel_size,
+                       .b_panel_stride = points() * panel_size,
+                       .c = s.products + point * point_stride(products_row()) + begin * products_row(),
+                       .ldc = products_row(),
+                       .accumulate = false,
+                       .rows_outside = false,
+                       .epilogue = nullptr});
+      }
+    }
+  }
+
+  void transform_output(const Tensors& t, int64_t group, int64_t panel, int64_t panel_end, int64_t count,
+                        const Scratch& s) const {
+    const int64_t first = group * g_.group_oc() + panel * plan_.nr;
+    const int64_t channels = std::min(panel_end * plan_.nr, g_.group_oc()) - panel * plan_.nr;
+    Epilogue<T> epilogue;
+    if (bias_.size()) epilogue.bias_n = bias_.data() + (group * panels_ + panel) * plan_.nr;
+    if (nhwc_) epilogue.activation = activation_;
+    for (int64_t i = 0; i < count;) {
+      const int64_t run = nhwc_ ? 1 : run_of_tiles(i, count, s.tiles);
+      const Tile &front = s.tiles[i], &back = s.tiles[i + run - 1];
+      const int64_t width = back.ox + back.mw - front.ox;
+      bool finite = true;
+      for (const Tile* tile = &front; tile <= &back; ++tile) {
+        if (nhwc_) {
+          const int64_t at = ((tile->image * g_.oh + tile->oy) * g_.ow + tile->ox) * g_.oc + first;
+          if (t.residual) epilogue.residual = t.residual + at;
+          finite =
+              output_tile(*tile, channels, s.products, t.out + at, g_.ow * g_.oc, g_.oc, epilogue) && finite;
+        } else {
+          T* out = s.strip + (tile->ox - front.ox) * channels;
+          finite =
+              output_tile(*tile, channels, s.products, out, width * channels, channels, epilogue) && finite;
+        }
+      }
+      if (!finite) t.overflowed[front.image].store(true, std::memory_order_relaxed);
+      for (int64_t y = 0; y < front.mh && !nhwc_; ++y) {
+        const int64_t at = ((front.image * g_.oc + first) * g_.oh + front.oy + y) * g_.ow + front.ox;
+        kernels_.transpose({.rows = width,
+                            .columns = channels,
+                            .src = s.strip + y * width * channels,
+                            .src_stride = channels,
+                            .dst = t.out + at,
+                            .dst_stride = g_.out_pixels(),
+                            .residual = t.residual ? t.residual + at : nullptr,
+                            .activation = activation_});
+      }
+      i += run;
+    }
+  }
+
+  bool output_tile(const Tile& tile, int64_t channels, const T* products, T* out, int64_t out_h,
+                   int64_t out_w, const Epilogue<T>& epilogue) const {
+    const int64_t stride = point_stride(products_row());
+    return kernels_.winograd_output({.mh = tile.mh,
+                                     .mw = tile.mw,
+                                     .nh = tile.mh + static_cast<int>(g_.kh) - 1,
+                                     .nw = tile.mw + static_cast<int>(g_.kw) - 1,
+                                     .src = products + tile.row * products_row(),
+                                     .stride_h = stride * wide_.points(),
+                                     .stride_w = stride,
+                                     .channels = channels,
+                                     .out = out,
+                                     .out_h = out_h,
+                                     .out_w = out_w,
+                                     .next_out = nhwc_ ? tile.mw * out_w : 0,
+                                     .epilogue = &epilogue});
+  }
+
+  const ConvGeometry g_;
+  const bool nhwc_;
+  const ConvPlan plan_;
+  const Kernels<T>& kernels_;
+  const Activation activation_;
+  const WinogradAxis high_, wide_;
+  const int64_t panels_;  // per group
+  const AlignedBuffer<T> filters_, bias_;
+  AlignedBuffer<T> zeros_;
+  const ConvAlgorithmPtr<T> exact_;  // for one image
+};
+
+}  // namespace
+
+template <class T>
+ConvAlgorithmPtr<T> make_winograd(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
+                                  const ConvWeights<T>& weights, ConvAlgorithmPtr<T> exact) {
+  return std::make_unique<Winograd<T>>(problem, plan, kernels, weights, std::move(exact));
+}
+
+template ConvAlgorithmPtr<float> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<float>&,
+                                               const ConvWeights<float>&, ConvAlgorithmPtr<float>);
+template ConvAlgorithmPtr<double> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<double>&,
+                                                const ConvWeights<double>&, ConvAlgorithmPtr<double>);
+
+}  // namespace onebyone
