@@ -5,7 +5,7 @@
 
 namespace onebyone::bindings {
 
-void register_config(pybind11::module_& m);  // threads, ISA, build, measured peak
+void register_config(pybind11::module_& m);  // threads, precision, ISA, build, measured peak
 void register_conv(pybind11::module_& m);    // conv2d, conv1d, linear, activate
 void register_plan(pybind11::module_& m);    // Conv2dPlan
 

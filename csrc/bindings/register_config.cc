@@ -4,6 +4,7 @@
 #include "bindings/register.h"
 #include "core/check.h"
 #include "core/parallel.h"
+#include "core/precision.h"
 #include "cpu/isa.h"
 #include "cpu/peak.h"
 
@@ -59,6 +60,16 @@ void register_config(py::module_& m) {
       "set_local_num_threads",
       [](const py::object& n) { return set_local_num_threads(parse_threads("threads", "n", n, 0)); },
       py::arg("n"));
+  m.def(
+      "set_precision",
+      [](const py::object& precision) {
+        if (!PyUnicode_Check(precision.ptr()))
+          throw py::type_error(concat("set_precision: precision must be 'fast' or 'exact', got ",
+                                      std::string(py::repr(precision))));
+        set_precision(parse_precision("set_precision: precision", py::str(precision)));
+      },
+      py::arg("precision"));
+  m.def("get_precision", [] { return to_string(get_precision()); });
   m.def("build_info", &build_info);
   m.def("measure_peak", &measure_peak, py::arg("num_threads") = 1, py::arg("seconds") = 0.1,
         py::arg("dtype") = "float32");

@@ -5,6 +5,7 @@
 #include "bindings/register.h"
 #include "core/check.h"
 #include "core/parallel.h"
+#include "core/precision.h"
 #include "cpu/isa.h"
 
 namespace onebyone::bindings {
@@ -65,7 +66,8 @@ py::object conv2d(const py::object& x_object, const py::object& weight, const py
                 .dilation = parse_pair(op, "dilation", dilation),
                 .groups = parse_int(op, "groups", groups),
                 .activation = parse_activation(op, activation),
-                .algorithm = parse_algorithm(op, algorithm)};
+                .algorithm = parse_algorithm(op, algorithm),
+                .exact = get_precision() == Precision::kExact};
   const std::string name = py::str(layout);
   if (x.ndim() != 3 && x.ndim() != 4)
     fail(op, ": x must have 4 dimensions ",
@@ -93,7 +95,8 @@ py::object conv1d(const py::object& x_object, const py::object& weight, const py
                 .dilation = parse_single(op, "dilation", dilation),
                 .groups = parse_int(op, "groups", groups),
                 .activation = parse_activation(op, activation),
-                .algorithm = parse_algorithm(op, algorithm)};
+                .algorithm = parse_algorithm(op, algorithm),
+                .exact = get_precision() == Precision::kExact};
   const std::string name = py::str(layout);
   if (x.ndim() != 2 && x.ndim() != 3)
     fail(op, ": x must have 3 dimensions ", name == "NCL" ? "(N, C, L) or 2 (C, L)" : "(N, L, C) or 2 (L, C)",

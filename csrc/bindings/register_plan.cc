@@ -7,6 +7,7 @@
 #include "bindings/register.h"
 #include "core/check.h"
 #include "core/parallel.h"
+#include "core/precision.h"
 #include "cpu/isa.h"
 
 namespace onebyone::bindings {
@@ -38,7 +39,8 @@ class Plan {
                   .groups = parse_int(kOp, "groups", groups),
                   .activation = parse_activation(kOp, activation),
                   .residual = residual.cast<bool>(),
-                  .algorithm = parse_algorithm(kOp, algorithm)};
+                  .algorithm = parse_algorithm(kOp, algorithm),
+                  .exact = get_precision() == Precision::kExact};
     axes_ = image_axes_2d(static_cast<int>(input_shape_.size()), spec.layout);
     spec.x = image_shape(input_shape_, axes_);
     spec.channels_from = concat("input_shape[", axes_.c, "], layout ", layout_name_);

@@ -51,7 +51,8 @@ Conv2d<T>::Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const Ker
       .algorithm = spec.algorithm,
       .element_bytes = sizeof(T),
       .activation = spec.activation,
-      .residual = spec.residual};
+      .residual = spec.residual,
+      .exact = spec.exact};
   plan_ = make_plan(spec.op, problem_, kernels);
   algorithm_ = make_algorithm(spec.op, problem_, plan_, weights, kernels);
 }

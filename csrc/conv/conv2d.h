@@ -24,6 +24,7 @@ struct ConvSpec {
   Activation activation;
   bool residual = false;
   Algorithm algorithm = Algorithm::kAuto;
+  bool exact = false;  // see ConvProblem
 };
 
 // A convolution ready to run: weights packed, algorithm chosen. Holds copies; safe to run from several

@@ -23,6 +23,7 @@ struct ConvProblem {
   int element_bytes = 4;
   Activation activation;
   bool residual = false;
+  bool exact = false;  // kAuto chooses no algorithm with larger rounding errors than the direct one
 };
 
 // Part of the sum: `taps` filter taps from `tap`, of each the channels [channel, channel + channels).

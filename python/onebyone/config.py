@@ -1,4 +1,4 @@
-"""The machine: threads, instruction sets, and how the library was built."""
+"""The process: threads, precision, instruction sets, and how the library was built."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from . import _core
 
 __all__ = [
     "get_num_threads",
+    "get_precision",
     "isa",
     "set_num_threads",
+    "set_precision",
     "show_config",
     "supported_isas",
     "threads",
@@ -67,6 +69,24 @@ def _local_threads(n: int) -> Iterator[None]:
         _core.set_local_num_threads(previous)
 
 
+def set_precision(precision: str) -> None:
+    """Set what ``algorithm="auto"`` may choose, for the whole process.
+
+    "fast", the default, lets it choose Winograd's algorithm, whose rounding errors are a few times
+    those of the direct method. "exact" keeps to algorithms that sum plain products. An algorithm
+    asked for by name is used either way, and a plan keeps the choice it was made with. The
+    default is taken from ``ONEBYONE_PRECISION`` at import.
+
+    Raises ValueError if ``precision`` is neither, TypeError if it is no string.
+    """
+    _core.set_precision(precision)
+
+
+def get_precision() -> str:
+    """Return "fast" or "exact"; see :func:`set_precision`."""
+    return _core.get_precision()
+
+
 def isa() -> str:
     """Return the instruction set whose kernels run, e.g. "avx2".
 
@@ -81,12 +101,13 @@ def supported_isas() -> list[str]:
 
 
 def show_config() -> None:
-    """Print version, instruction sets, threads, build and NumPy, one aligned line each."""
+    """Print version, instruction sets, settings, build and NumPy, one aligned line each."""
     rows = {
         "onebyone": _core.__version__,
         "ISA": _core.isa(),
         "supported ISAs": ", ".join(_core.supported_isas()),
         "threads": str(_core.get_num_threads()),
+        "precision": _core.get_precision(),
         "CUDA": "not built",
     }
     titles = {title.lower(): title for title in rows} | {"version": "onebyone"}

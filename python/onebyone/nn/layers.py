@@ -107,14 +107,15 @@ class Conv2d(Weighted):
         shape = getattr(x, "shape", None)
         if shape is None:
             return _core.conv2d(x, self.weight, self.bias, layout=layout, **self._options())
-        return (self._plans.get((shape, layout)) or self.plan(shape, layout))(x)
+        key = (shape, layout, _core.get_precision())
+        return (self._plans.get(key) or self.plan(shape, layout))(x)
 
     def plan(self, input_shape: Shape, layout: str = "NCHW") -> Conv2dPlan:
         """Return the plan that calls with this shape run; the layer keeps the last few.
 
         Raises ValueError as :meth:`output_shape`.
         """
-        key = (tuple(input_shape), layout)
+        key = (tuple(input_shape), layout, _core.get_precision())
 
         def make() -> Conv2dPlan:
             self.output_shape(key[0], layout)
