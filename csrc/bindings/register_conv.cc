@@ -67,6 +67,7 @@ py::object conv2d(const py::object& x_object, const py::object& weight, const py
                 .groups = parse_int(op, "groups", groups),
                 .activation = parse_activation(op, activation),
                 .algorithm = parse_algorithm(op, algorithm),
+                .once = true,
                 .exact = get_precision() == Precision::kExact};
   const std::string name = py::str(layout);
   if (x.ndim() != 3 && x.ndim() != 4)
@@ -96,6 +97,7 @@ py::object conv1d(const py::object& x_object, const py::object& weight, const py
                 .groups = parse_int(op, "groups", groups),
                 .activation = parse_activation(op, activation),
                 .algorithm = parse_algorithm(op, algorithm),
+                .once = true,
                 .exact = get_precision() == Precision::kExact};
   const std::string name = py::str(layout);
   if (x.ndim() != 2 && x.ndim() != 3)

@@ -52,6 +52,7 @@ Conv2d<T>::Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const Ker
       .element_bytes = sizeof(T),
       .activation = spec.activation,
       .residual = spec.residual,
+      .once = spec.once,
       .exact = spec.exact};
   plan_ = make_plan(spec.op, problem_, kernels);
   algorithm_ = make_algorithm(spec.op, problem_, plan_, weights, kernels);

@@ -24,6 +24,7 @@ struct ConvSpec {
   Activation activation;
   bool residual = false;
   Algorithm algorithm = Algorithm::kAuto;
+  bool once = false;   // see ConvProblem
   bool exact = false;  // see ConvProblem
 };
 

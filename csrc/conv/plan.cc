@@ -1,7 +1,9 @@
 #include "conv/plan.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "conv/cost.h"
 #include "conv/winograd_tiles.h"
 #include "core/check.h"
 #include "core/int_math.h"
@@ -19,6 +21,20 @@ constexpr int64_t kTableBytes = 16 * 1024;
 constexpr int64_t kGatherBelow = 16;
 // About 10 us of arithmetic on one AVX2 core; starting and joining a team takes 2 to 5 us.
 constexpr int64_t kMacsPerThread = 250'000;
+// With fewer channels on either side the transforms cost more than they save.
+constexpr int64_t kWinogradChannels = 8;
+// Output channels whose products a block of tiles keeps: 36 points x 24 tiles x 64 x 4 bytes = 221 KB.
+constexpr int64_t kWinogradColumns = 64;
+// Tiles with more points along both sides err by 4e-6 of the outputs (relative RMS against float64), others
+// by 2.6e-6 at most: they must save 8 % to be taken.
+constexpr int kFinePoints = 6;
+constexpr double kRoughCost = 1.08;
+
+bool is_depthwise(const ConvGeometry& g) { return g.groups > 1 && g.groups == g.ic && g.groups == g.oc; }
+bool winograd_serves(const ConvGeometry& g) {
+  return g.stride.h == 1 && g.stride.w == 1 && g.dilation.h == 1 && g.dilation.w == 1 && g.taps() > 1 &&
+         largest_winograd_tile(g.kh) > 0 && largest_winograd_tile(g.kw) > 0;
+}
 
 }  // namespace
 
@@ -75,65 +91,33 @@ int useful_threads(const ConvGeometry& geometry, int threads) {
 
 namespace {
 
-void check_winograd(const std::string& op, const ConvGeometry& g) {
+void check_algorithm(const std::string& op, const ConvGeometry& g, Algorithm algorithm, Layout layout) {
+  if (algorithm == Algorithm::kDepthwise && !is_depthwise(g))
+    fail(op, ": algorithm 'depthwise' serves one filter per channel, weight has ", g.oc,
+         " output channels for ", g.ic, " input channels in ", g.groups, " groups; use 'auto' or 'direct'");
+  if (algorithm == Algorithm::kDepthwise && layout != Layout::kNhwc)
+    fail(op, ": algorithm 'depthwise' serves layout NHWC, layout is NCHW; use 'auto' or 'direct'");
+  if (algorithm == Algorithm::kGemm && g.taps() != 1)
+    fail(op, ": algorithm 'gemm' serves 1x1 kernels, weight's is ", g.kh, "x", g.kw,
+         " (weight.shape[2:]); use 'auto' or 'direct'");
+  if (algorithm != Algorithm::kWinograd) return;
   if (g.stride.h != 1 || g.stride.w != 1 || g.dilation.h != 1 || g.dilation.w != 1)
     fail(op, ": algorithm 'winograd' serves stride 1 and dilation 1, got stride (", g.stride.h, ", ",
          g.stride.w, ") and dilation (", g.dilation.h, ", ", g.dilation.w, "); use 'auto' or 'direct'");
-  if (g.taps() <= 1 || largest_winograd_tile(g.kh) == 0 || largest_winograd_tile(g.kw) == 0)
+  if (!winograd_serves(g))
     fail(op, ": algorithm 'winograd' serves kernels with sides of 1, 2, 3, 5 or 7, not 1x1; weight's is ",
          g.kh, "x", g.kw, " (weight.shape[2:]); use 'auto' or 'direct'");
 }
 
-}  // namespace
-
-ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const KernelTable& kernels) {
+// Register tile and blocks of the two GEMM algorithms.
+void plan_direct(const ConvProblem& problem, ConvPlan& plan) {
   const ConvGeometry& g = problem.geometry;
-  const bool pointwise = g.kh == 1 && g.kw == 1;
-  ConvPlan plan;
-  plan.algorithm = problem.algorithm;
-  const bool depthwise = g.groups > 1 && g.groups == g.ic && g.groups == g.oc;
-  if (plan.algorithm == Algorithm::kAuto) {
-    if (depthwise && problem.layout == Layout::kNhwc)
-      plan.algorithm = Algorithm::kDepthwise;
-    else
-      plan.algorithm = pointwise ? Algorithm::kGemm : Algorithm::kDirect;
-  }
-  if (plan.algorithm == Algorithm::kDepthwise && !depthwise)
-    fail(op, ": algorithm 'depthwise' serves one filter per channel, weight has ", g.oc,
-         " output channels for ", g.ic, " input channels in ", g.groups, " groups; use 'auto' or 'direct'");
-  if (plan.algorithm == Algorithm::kDepthwise && problem.layout != Layout::kNhwc)
-    fail(op, ": algorithm 'depthwise' serves layout NHWC, layout is NCHW; use 'auto' or 'direct'");
-  if (plan.algorithm == Algorithm::kGemm && !pointwise)
-    fail(op, ": algorithm 'gemm' serves 1x1 kernels, weight's is ", g.kh, "x", g.kw,
-         " (weight.shape[2:]); use 'auto' or 'direct'");
-  if (plan.algorithm == Algorithm::kWinograd) check_winograd(op, g);
-  plan.isa = kernels.isa;
-  if (plan.algorithm == Algorithm::kReference) return plan;
-
-  if (plan.algorithm == Algorithm::kDepthwise) {
-    plan.mc = std::clamp<int64_t>(kTableBytes / (8 * g.taps()), 4, 512) / 4 * 4;
-    plan.nc = 64;
-    return plan;
-  }
-
-  if (plan.algorithm == Algorithm::kWinograd) {
-    plan.mr = problem.element_bytes == 8 ? kernels.f64.mr : kernels.f32.mr;
-    plan.nr = problem.element_bytes == 8 ? kernels.f64.nr : kernels.f32.nr;
-    plan.tile_h = std::min(4, largest_winograd_tile(g.kh));
-    plan.tile_w = std::min(4, largest_winograd_tile(g.kw));
-    plan.mc = 24;
-    plan.nc = 64;
-    return plan;
-  }
-  const bool is_double = problem.element_bytes == 8;
-  plan.mr = is_double ? kernels.f64.mr : kernels.f32.mr;
-  plan.nr = is_double ? kernels.f64.nr : kernels.f32.nr;
   const int64_t element = problem.element_bytes;
   const int64_t depth = g.taps() * g.group_ic();
   plan.kc = std::clamp<int64_t>(kPanelBytes / (plan.nr * element), 1, std::max<int64_t>(depth, 1));
   const int64_t per_block = std::max<int64_t>(kL2BlockBytes / (plan.kc * element), 1);
   if (problem.layout == Layout::kNhwc) {
-    plan.gather_patches = !pointwise && g.group_ic() < kGatherBelow;
+    plan.gather_patches = g.taps() != 1 && g.group_ic() < kGatherBelow;
     // The block's outputs too: a line of each row is written per panel, and they are finished before they
     // leave L2.
     const int64_t written =
@@ -142,6 +126,88 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
                                   1024 / plan.mr * plan.mr);
   } else {
     plan.nc = std::clamp<int64_t>(round_up(per_block, plan.nr), plan.nr, 1024 / plan.nr * plan.nr);
+  }
+}
+
+// What an image becomes must not depend on the batch around it: algorithm and tiles are chosen for one image.
+ConvProblem one_image(ConvProblem problem) {
+  problem.geometry.batch = std::min<int64_t>(problem.geometry.batch, 1);
+  return problem;
+}
+
+// The tiles and blocks that cost least; to be called only if Winograd serves the problem.
+void plan_winograd(const ConvProblem& problem, ConvPlan& plan) {
+  constexpr int kTiles[] = {2, 3, 4, 6};
+  constexpr int64_t kRows[] = {12, 24, 48, 96, 192};
+  const ConvGeometry& g = problem.geometry;
+  const int most_h = largest_winograd_tile(g.kh), most_w = largest_winograd_tile(g.kw);
+  plan.nc = std::max<int64_t>(kWinogradColumns, plan.nr);
+  double least = HUGE_VAL;
+  const auto keep_cheapest = [&](const ConvProblem& of, const ConvPlan& candidate) {
+    const bool rough = candidate.tile_h + g.kh > kFinePoints + 1 && candidate.tile_w + g.kw > kFinePoints + 1;
+    const double cost = (rough ? kRoughCost : 1) * estimate_cycles(of, candidate);
+    if (cost < least) plan = candidate, least = cost;
+  };
+  ConvPlan candidate = plan;
+  for (const int h : kTiles)
+    for (const int w : kTiles) {
+      // A side that takes no larger tiles takes its largest, once.
+      if ((h > most_h && h != kTiles[0]) || (w > most_w && w != kTiles[0])) continue;
+      candidate.tile_h = std::min(h, most_h);
+      candidate.tile_w = std::min(w, most_w);
+      for (const int64_t rows : kRows) {
+        candidate.mc = rows;
+        keep_cheapest(one_image(problem), candidate);
+      }
+    }
+  if (g.batch <= 1) return;
+  candidate = plan;
+  least = HUGE_VAL;
+  for (const int64_t rows : kRows) {
+    candidate.mc = rows;
+    keep_cheapest(problem, candidate);
+  }
+}
+
+Algorithm choose(const ConvProblem& problem, const ConvPlan& tile) {
+  const ConvGeometry& g = problem.geometry;
+  if (is_depthwise(g) && problem.layout == Layout::kNhwc) return Algorithm::kDepthwise;
+  if (g.taps() == 1) return Algorithm::kGemm;
+  if (problem.exact || !winograd_serves(g) || g.group_ic() < kWinogradChannels ||
+      g.group_oc() < kWinogradChannels)
+    return Algorithm::kDirect;
+  const auto cost = [&](Algorithm algorithm, void (*fill)(const ConvProblem&, ConvPlan&)) {
+    ConvPlan plan = tile;
+    plan.algorithm = algorithm;
+    fill(one_image(problem), plan);
+    return estimate_cycles(one_image(problem), plan) +
+           (problem.once ? estimate_preparation_cycles(problem, plan) : 0);
+  };
+  return cost(Algorithm::kWinograd, plan_winograd) < cost(Algorithm::kDirect, plan_direct)
+             ? Algorithm::kWinograd
+             : Algorithm::kDirect;
+}
+
+}  // namespace
+
+ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const KernelTable& kernels) {
+  const bool is_double = problem.element_bytes == 8;
+  ConvPlan plan;
+  plan.isa = kernels.isa;
+  plan.lanes = is_double ? kernels.f64.lanes : kernels.f32.lanes;
+  plan.mr = is_double ? kernels.f64.mr : kernels.f32.mr;
+  plan.nr = is_double ? kernels.f64.nr : kernels.f32.nr;
+  check_algorithm(op, problem.geometry, problem.algorithm, problem.layout);
+  plan.algorithm = problem.algorithm == Algorithm::kAuto ? choose(problem, plan) : problem.algorithm;
+  switch (plan.algorithm) {
+    case Algorithm::kReference: return {.algorithm = plan.algorithm, .isa = plan.isa};
+    case Algorithm::kDepthwise:
+      plan.mr = plan.nr = 0;
+      plan.mc = std::clamp<int64_t>(kTableBytes / (8 * problem.geometry.taps()), 4, 512) / 4 * 4;
+      plan.nc = 64;
+      break;
+    case Algorithm::kWinograd: plan_winograd(problem, plan); break;
+    default: plan_direct(problem, plan);
   }
   return plan;
 }

@@ -23,6 +23,7 @@ struct ConvProblem {
   int element_bytes = 4;
   Activation activation;
   bool residual = false;
+  bool once = false;   // for one call: preparing the weights counts
   bool exact = false;  // kAuto chooses no algorithm with larger rounding errors than the direct one
 };
 
@@ -46,6 +47,7 @@ TaskGrid split_tasks(int64_t row_units, int64_t column_units, int threads);
 struct ConvPlan {
   Algorithm algorithm = Algorithm::kReference;
   const char* isa = "";
+  int lanes = 0;       // elements of a vector
   int mr = 0, nr = 0;  // register tile
   int64_t kc = 0;      // products summed per block of k, at most
   int64_t mc = 0;      // NHWC: pixels per block; Winograd: tiles

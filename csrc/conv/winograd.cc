@@ -6,8 +6,8 @@
 //
 // By blocks of tiles: each tile's pixels become n x n points, V[point][tile][channel]; for every point a GEMM
 // over the channels with the filters transformed by the plan, M[point][tile][oc]; and back. V and M stay in
-// cache. Tiles cover the image exactly, smaller ones at its end (winograd_tiles.h). Pixels are read in place
-// through pointers, padding from a row of zeros; channels-first images go through a strip of channels-last
+// cache. Tiles cover the image exactly, smaller ones at its end (winograd_tiles.h). Pixels are read in place,
+// padding from a row of zeros; channels-first images go through a strip of channels-last
 // scratch. Knows cache blocks and tasks. Does not know SIMD or Python.
 #include <algorithm>
 #include <atomic>
@@ -92,7 +92,6 @@ class Winograd final : public ConvAlgorithm<T> {
     T *points, *products;  // V and M
     T* strip;              // channels-first: pixels of a run of tiles, channels last; before and after
     const T** rows;        // of V
-    const T** pixels;      // of one tile
     Tile* tiles;
   };
 
@@ -117,7 +116,6 @@ class Winograd final : public ConvAlgorithm<T> {
     s.products = reinterpret_cast<T*>(take(points() * point_stride(products_row()) * element));
     s.strip = reinterpret_cast<T*>(take(strip_size() * element));
     s.rows = reinterpret_cast<const T**>(take(plan_.mc * sizeof(T*)));
-    s.pixels = reinterpret_cast<const T**>(take(2 * points() * sizeof(T*)));
     s.tiles = reinterpret_cast<Tile*>(take(plan_.mc * sizeof(Tile)));
     return s;
   }
@@ -184,13 +182,11 @@ class Winograd final : public ConvAlgorithm<T> {
   void transform_input(const ImageView<const T>& x, int64_t group, int64_t count, const Scratch& s) const {
     const int64_t channels = g_.group_ic(), first = group * channels;
     if (x.sc == 1 || g_.ic == 1) {
-      const T **pixels = s.pixels, **next = s.pixels + points();
-      locate_in_image(x, first, s.tiles[0], pixels);
       for (int64_t i = 0; i < count; ++i) {
-        const bool alike = i + 1 < count && class_of(s.tiles[i]) == class_of(s.tiles[i + 1]);
-        if (i + 1 < count) locate_in_image(x, first, s.tiles[i + 1], next);
-        input_tile(s.tiles[i], channels, s.points, pixels, alike ? next : nullptr);
-        std::swap(pixels, next);
+        const Tile& tile = s.tiles[i];
+        const int64_t iy = tile.oy - g_.pad.top, ix = tile.ox - g_.pad.left;
+        const T* src = x.data + (tile.image * x.sn + first + iy * x.sh + ix * x.sw);
+        input_tile(tile, {src, x.sh, x.sw}, channels, s.points);
       }
       return;
     }
@@ -237,15 +233,8 @@ class Winograd final : public ConvAlgorithm<T> {
     }
     for (const Tile* tile = run.first; tile != run.second; ++tile) {
       const int64_t from = tile->ox - g_.pad.left - x_begin;
-      locate_pixels(*tile, {s.strip + from * channels, width * channels, channels}, s.pixels);
-      input_tile(*tile, channels, points, s.pixels, nullptr);
+      input_tile(*tile, {s.strip + from * channels, width * channels, channels}, channels, points);
     }
-  }
-
-  void locate_in_image(const ImageView<const T>& x, int64_t channel, const Tile& tile,
-                       const T** pixels) const {
-    const int64_t iy = tile.oy - g_.pad.top, ix = tile.ox - g_.pad.left;
-    locate_pixels(tile, {x.data + tile.image * x.sn + channel + iy * x.sh + ix * x.sw, x.sh, x.sw}, pixels);
   }
 
   // A tile's first pixel, possibly outside its image, and the way to the others.
@@ -253,28 +242,21 @@ class Winograd final : public ConvAlgorithm<T> {
     const T* first;
     int64_t sh, sw;
   };
-  void locate_pixels(const Tile& tile, const Pixels& from, const T** pixels) const {
-    const int64_t nh = tile.mh + g_.kh - 1, nw = tile.mw + g_.kw - 1;
+  void input_tile(const Tile& tile, const Pixels& pixels, int64_t channels, T* points) const {
+    const int nh = tile.mh + static_cast<int>(g_.kh) - 1, nw = tile.mw + static_cast<int>(g_.kw) - 1;
     const int64_t iy = tile.oy - g_.pad.top, ix = tile.ox - g_.pad.left;
-    const int64_t left = std::clamp<int64_t>(-ix, 0, nw), right = std::clamp<int64_t>(g_.iw - ix, left, nw);
-    for (int64_t i = 0; i < nh; ++i, pixels += nw) {
-      const bool inside = iy + i >= 0 && iy + i < g_.ih;
-      const int64_t begin = inside ? left : nw, end = inside ? right : nw;
-      std::fill(pixels, pixels + begin, zeros_.data());
-      for (int64_t j = begin; j < end; ++j) pixels[j] = from.first + (i * from.sh + j * from.sw);
-      std::fill(pixels + end, pixels + nw, zeros_.data());
-    }
-  }
-
-  // `next`: the pixels of the tile after this one, of the same shape, to be fetched meanwhile; or null.
-  void input_tile(const Tile& tile, int64_t channels, T* points, const T* const* pixels,
-                  const T* const* next) const {
     const int64_t stride = point_stride(points_row());
-    kernels_.winograd_input({.nh = tile.mh + static_cast<int>(g_.kh) - 1,
-                             .nw = tile.mw + static_cast<int>(g_.kw) - 1,
-                             .pixels = pixels,
-                             .next_pixels = next,
-                             .offset = 0,
+    kernels_.winograd_input({.nh = nh,
+                             .nw = nw,
+                             .top = static_cast<int>(std::clamp<int64_t>(-iy, 0, nh)),
+                             .bottom = static_cast<int>(std::clamp<int64_t>(g_.ih - iy, 0, nh)),
+                             .left = static_cast<int>(std::clamp<int64_t>(-ix, 0, nw)),
+                             .right = static_cast<int>(std::clamp<int64_t>(g_.iw - ix, 0, nw)),
+                             .src = pixels.first,
+                             .zeros = zeros_.data(),
+                             .src_h = pixels.sh,
+                             .src_w = pixels.sw,
+                             .ahead = tile.mw * pixels.sw,
                              .channels = channels,
                              .dst = points + tile.row * points_row(),
                              .stride_h = stride * wide_.points(),

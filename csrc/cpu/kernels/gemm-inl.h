@@ -15,6 +15,11 @@ namespace {
 // to 2 %.
 constexpr int64_t kSumBlock = 128;
 
+// How far ahead B is fetched. The hardware's prefetcher starts anew on every page, and a panel is a page or
+// two: filters that come from L3 (Winograd's of 512 -> 512 channels) arrive 1.4 times as fast, those in L2
+// as before.
+constexpr int kPrefetchRows = 64;
+
 // One copy for all tiles: inlined into each, its loops would be most of the code.
 template <class T>
 __attribute__((noinline)) void copy_block(const T* src, int64_t src_ld, T* dst, int64_t dst_ld, int64_t rows,
@@ -114,6 +119,9 @@ struct GemmTile {
     ONEBYONE_UNROLL
     for (int r = 0; r < kMr; ++r) a[r] = rows[r] + args.a_offset;
     for (; p < end; ++p, b += kNr) {
+      ONEBYONE_UNROLL
+      for (int v = 0; v < kNr * static_cast<int>(sizeof(T)); v += 64)
+        __builtin_prefetch(reinterpret_cast<const char*>(b + kPrefetchRows * kNr) + v);
       Vec bv[kNv];
       ONEBYONE_UNROLL
       for (int v = 0; v < kNv; ++v) bv[v] = S::load(b + v * S::kLanes);

@@ -95,16 +95,16 @@ struct DepthwiseArgs {
   const Epilogue<T>* epilogue;
 };
 
-// One tile's pixels to Winograd's points (winograd_points.h), channels last. pixels[i * nw + j]: the pixel in
-// row i, column j of the tile, nh x nw of them; `channels` channels from `offset` are read. Point (i, j) is
-// written at dst + i * stride_h + j * stride_w, whole vectors (the lanes past the last channel are zero).
-// next_pixels: those of a tile of the same shape that comes next, fetched meanwhile; or null.
+// One tile's pixels to Winograd's points (winograd_points.h), channels last. The pixel in row i, column j of
+// the tile's nh x nw is at src + i * src_h + j * src_w if it lies in the image, top <= i < bottom and
+// left <= j < right, and else padding: `zeros`, as many as there are channels. Point (i, j) is written at
+// dst + i * stride_h + j * stride_w, whole vectors (the lanes past the last channel are zero). The pixels
+// `ahead` further on are fetched meanwhile.
 template <class T>
 struct WinogradInputArgs {
-  int nh, nw;
-  const T* const* pixels;
-  const T* const* next_pixels;
-  int64_t offset, channels;
+  int nh, nw, top, bottom, left, right;
+  const T *src, *zeros;
+  int64_t src_h, src_w, ahead, channels;
   T* dst;
   int64_t stride_h, stride_w;
 };

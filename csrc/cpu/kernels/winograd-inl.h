@@ -169,16 +169,26 @@ template <class S, int kN>
 __attribute__((noinline)) void input_height(const WinogradInputArgs<typename S::Scalar>& args, int64_t offset,
                                             int vecs, int lanes, TileBuffer<S>& tile) {
   using Vec = typename S::Vec;
-  for (int j = 0; j < args.nw; ++j) {
+  // Copied, because a store to the tile could change args for all that the compiler knows.
+  const int64_t src_w = args.src_w, ahead = args.ahead;
+  const typename S::Scalar *rows[kN], *const zeros = args.zeros + offset;
+  int64_t steps[kN];
+  ONEBYONE_UNROLL
+  for (int i = 0; i < kN; ++i) {
+    const bool inside = i >= args.top && i < args.bottom;
+    rows[i] = inside ? args.src + i * args.src_h + offset : zeros;
+    steps[i] = inside ? src_w : 0;
+  }
+  for (int j = 0, nw = args.nw; j < nw; ++j) {
+    const bool inside = j >= args.left && j < args.right;
     const typename S::Scalar* p[kN];
     ONEBYONE_UNROLL
-    for (int i = 0; i < kN; ++i) p[i] = args.pixels[i * args.nw + j] + offset;
-    if (args.next_pixels) {
+    for (int i = 0; i < kN; ++i) p[i] = inside ? rows[i] + j * steps[i] : zeros;
+    if (inside) {
       ONEBYONE_UNROLL
       for (int i = 0; i < kN; ++i) {
-        const typename S::Scalar* q = args.next_pixels[i * args.nw + j] + offset;
-        __builtin_prefetch(q);
-        __builtin_prefetch(q + 2 * S::kLanes);
+        __builtin_prefetch(p[i] + ahead);
+        __builtin_prefetch(p[i] + ahead + 2 * S::kLanes);
       }
     }
     for (int c = 0; c < vecs; ++c) {
@@ -322,7 +332,7 @@ void winograd_input(const WinogradInputArgs<T>& args) {
   TileBuffer<S> tile;
   for (int64_t c = 0; c < args.channels;) {
     const auto [vecs, lanes] = next_chunk<S>(args.channels - c);
-    passes.input_height[args.nh](args, args.offset + c, vecs, lanes, tile);
+    passes.input_height[args.nh](args, c, vecs, lanes, tile);
     passes.input_width[args.nw](args, c, vecs, tile);
     c += vecs * S::kLanes;
   }

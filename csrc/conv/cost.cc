@@ -1,0 +1,112 @@
+#include "conv/cost.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "conv/winograd_tiles.h"
+#include "core/int_math.h"
+
+namespace onebyone {
+namespace {
+
+// Two vector FMAs a cycle, of which a GEMM with its data in L2 reaches this much.
+constexpr double kFmas = 2, kGemmShare = 0.92;
+// A register tile waits for its last FMAs, stores and starts anew; a call of the kernel finds its tiles.
+constexpr double kTileCycles = 25, kCallCycles = 40;
+// Four cycles of latency on two ports: fewer accumulators than 8 do not keep them busy.
+constexpr double kBusyAccumulators = 8;
+// Bytes a cycle that one core reads: again and again from L3; from memory, and so the first time in a
+// network.
+constexpr double kL3Bytes = 14, kMemoryBytes = 8;
+// The share of L2 that blocks may count on, and of L3.
+constexpr double kL2 = 448 << 10, kL3 = 24 << 20;
+// Winograd's transforms, for each point and vector: lines of up to 6 points, and of 7 or 8, which spill.
+constexpr double kInputCycles = 5, kOutputCycles = 4.5, kLongLine = 1.3;
+// Transforming one filter for one point; packing one weight.
+constexpr double kFilterPointCycles = 6, kPackCycles = 3;
+
+// Arithmetic that waits for memory only where memory is the slower: between the larger of the two and their
+// sum.
+double overlapped(double compute, double stream) { return std::sqrt(compute * compute + stream * stream); }
+
+// Multiplications of m x n x k by register tiles of mr x nr.
+double gemm_cycles(const ConvPlan& plan, double m, double n, double k) {
+  const double row_tiles = std::ceil(m / plan.mr), panels = std::ceil(n / plan.nr);
+  const double vecs = static_cast<double>(plan.nr) / plan.lanes;
+  const double accumulators = std::max(m / row_tiles * vecs, kBusyAccumulators);
+  return row_tiles * panels * (k * accumulators / (kFmas * kGemmShare) + kTileCycles) + kCallCycles;
+}
+
+double direct_cycles(const ConvProblem& problem, const ConvPlan& plan) {
+  const ConvGeometry& g = problem.geometry;
+  const double pixels = static_cast<double>(g.batch * g.out_pixels());
+  const double oc = static_cast<double>(g.group_oc()), k = static_cast<double>(g.taps() * g.group_ic());
+  const double weights = static_cast<double>(g.oc) * k * problem.element_bytes;
+  const bool nhwc = problem.layout == Layout::kNhwc;
+  const double block = static_cast<double>(nhwc ? plan.mc : plan.nc);
+  const double blocks = std::max(pixels / block, 1.0), m = pixels / blocks;
+  const double compute =
+      blocks * static_cast<double>(g.groups) * gemm_cycles(plan, nhwc ? m : oc, nhwc ? oc : m, k);
+  // Channels-first pixels are packed first, a vector at a time.
+  const double pack = nhwc ? 0 : kPackCycles * pixels * k * static_cast<double>(g.groups) / plan.lanes;
+  return overlapped(compute, weights / kMemoryBytes) + pack;
+}
+
+double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
+  const ConvGeometry& g = problem.geometry;
+  const WinogradAxis high(g.oh, static_cast<int>(g.kh), plan.tile_h);
+  const WinogradAxis wide(g.ow, static_cast<int>(g.kw), plan.tile_w);
+  const double groups = static_cast<double>(g.groups), element = problem.element_bytes;
+  const double ic = static_cast<double>(round_up(g.group_ic(), plan.lanes));
+  const double oc = static_cast<double>(round_up(g.group_oc(), plan.nr));
+  const double tiles = static_cast<double>(g.batch * high.tiles() * wide.tiles());
+  const double points = static_cast<double>(high.points() * wide.points());
+  // Points of all tiles: fewer than tiles x points where those at the edges are smaller.
+  const double work = static_cast<double>(g.batch * high.products() * wide.products());
+  const double blocks = std::ceil(tiles / static_cast<double>(plan.mc)), m = tiles / blocks;
+  const double columns = std::ceil(oc / static_cast<double>(plan.nc));
+
+  const double products =
+      groups * blocks * points * columns * gemm_cycles(plan, m * work / (tiles * points), oc / columns, ic);
+  const double length = (high.points() > 6 ? kLongLine : 1) * (wide.points() > 6 ? kLongLine : 1);
+  const double transforms = groups * work * length * (kInputCycles * ic + kOutputCycles * oc) / plan.lanes;
+  const double filters = groups * points * ic * oc * element;
+  const double stream =
+      filters / kMemoryBytes +
+      (blocks - 1) * (filters < kL2 ? 0 : filters / (filters < kL3 ? kL3Bytes : kMemoryBytes));
+  // What of a block's V and M does not stay in L2 travels: V is written once and read for every block of
+  // output channels, M written and read once.
+  const double block = m * points * (ic + oc / columns) * element;
+  const double travels = std::max(block - kL2, 0.0) / block;
+  const double traffic = travels * groups * work * (ic * (1 + columns) + 2 * oc) * element / kL3Bytes;
+  return overlapped(products, stream + traffic) + transforms;
+}
+
+double depthwise_cycles(const ConvProblem& problem, const ConvPlan& plan) {
+  const ConvGeometry& g = problem.geometry;
+  const double outputs = static_cast<double>(g.batch * g.out_pixels() * g.oc);
+  const double bytes = (outputs + static_cast<double>(g.batch * g.ic * g.ih * g.iw)) * problem.element_bytes;
+  return overlapped(outputs * static_cast<double>(g.taps()) / plan.lanes, bytes / kL3Bytes);
+}
+
+}  // namespace
+
+double estimate_cycles(const ConvProblem& problem, const ConvPlan& plan) {
+  if (problem.geometry.macs() == 0) return 0;
+  switch (plan.algorithm) {
+    case Algorithm::kWinograd: return winograd_cycles(problem, plan);
+    case Algorithm::kDepthwise: return depthwise_cycles(problem, plan);
+    default: return direct_cycles(problem, plan);
+  }
+}
+
+double estimate_preparation_cycles(const ConvProblem& problem, const ConvPlan& plan) {
+  const ConvGeometry& g = problem.geometry;
+  const double filters = static_cast<double>(g.oc * g.group_ic());
+  if (plan.algorithm != Algorithm::kWinograd) return kPackCycles * filters * static_cast<double>(g.taps());
+  const int64_t points = (plan.tile_h + g.kh - 1) * (plan.tile_w + g.kw - 1);
+  return filters *
+         (kFilterPointCycles * static_cast<double>(points) + 2 * kPackCycles * static_cast<double>(g.taps()));
+}
+
+}  // namespace onebyone

@@ -1,0 +1,16 @@
+// conv/cost.h - what a plan should cost: arithmetic, calls and memory traffic, in cycles of one core. Called
+// by plan.cc, which takes the cheapest, and by conv2d.cc for those who ask why. Pure arithmetic on the plan;
+// the constants were measured on Zen 3 and Sapphire Rapids (bench/README.md says how well they foretell).
+#pragma once
+
+#include "conv/plan.h"
+
+namespace onebyone {
+
+// All of plan's algorithms but kReference; the plan's blocks are filled in.
+double estimate_cycles(const ConvProblem& problem, const ConvPlan& plan);
+
+// Transforming (or packing) the weights, which a plan pays once and a single call each time.
+double estimate_preparation_cycles(const ConvProblem& problem, const ConvPlan& plan);
+
+}  // namespace onebyone
