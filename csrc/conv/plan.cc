@@ -25,10 +25,11 @@ constexpr int64_t kMacsPerThread = 250'000;
 constexpr int64_t kWinogradChannels = 8;
 // Output channels whose products a block of tiles keeps: 36 points x 24 tiles x 64 x 4 bytes = 221 KB.
 constexpr int64_t kWinogradColumns = 64;
-// Tiles with more points along both sides err by 4e-6 of the outputs (relative RMS against float64), others
-// by 2.6e-6 at most: they must save 8 % to be taken.
-constexpr int kFinePoints = 6;
+// Tiles of more outputs along both sides err by 4e-6 of the outputs (relative RMS against float64, 3x3),
+// others by 2.6e-6 at most: they must save 8 % to be taken, and need sums long enough to hide the difference.
+constexpr int kFineTile = 4;
 constexpr double kRoughCost = 1.08;
+constexpr int64_t kRoughChannels = 256;
 
 bool is_depthwise(const ConvGeometry& g) { return g.groups > 1 && g.groups == g.ic && g.groups == g.oc; }
 bool winograd_serves(const ConvGeometry& g) {
@@ -144,7 +145,8 @@ void plan_winograd(const ConvProblem& problem, ConvPlan& plan) {
   plan.nc = std::max<int64_t>(kWinogradColumns, plan.nr);
   double least = HUGE_VAL;
   const auto keep_cheapest = [&](const ConvProblem& of, const ConvPlan& candidate) {
-    const bool rough = candidate.tile_h + g.kh > kFinePoints + 1 && candidate.tile_w + g.kw > kFinePoints + 1;
+    const bool rough = candidate.tile_h > kFineTile && candidate.tile_w > kFineTile;
+    if (rough && g.group_ic() < kRoughChannels) return;
     const double cost = (rough ? kRoughCost : 1) * estimate_cycles(of, candidate);
     if (cost < least) plan = candidate, least = cost;
   };

@@ -8,6 +8,7 @@
 #include <ostream>
 #include <thread>
 
+#include "conv/winograd_tiles.h"
 #include "testing.h"
 
 namespace onebyone {
@@ -48,7 +49,13 @@ const std::vector<ConvCase> kWindows = {
     {{1, 9, 8, 6}, {9, 1, 3, 3}, {2, 1}, Edges{1, 1, 1, 1}, {1, 1}, 9},    // depthwise
     {{1, 5, 7, 6}, {15, 1, 5, 5}, {1, 1}, AutoPadding::kSame, {1, 1}, 5},  // three outputs a channel
     {{1, 40, 5, 5}, {66, 20, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}, {2, 2}, 2},
-    {{1, 130, 5, 4}, {9, 130, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}},  // several blocks of k
+    {{1, 130, 5, 4}, {9, 130, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}},   // several blocks of k
+    {{2, 24, 13, 22}, {41, 24, 3, 3}, {1, 1}, Edges{1, 0, 2, 1}},  // tiles at all edges, blocks of channels
+    {{1, 33, 9, 10}, {70, 33, 3, 3}, {1, 1}, AutoPadding::kValid},
+    {{1, 18, 15, 12}, {34, 9, 5, 5}, {1, 1}, AutoPadding::kSame, {1, 1}, 2},
+    {{1, 19, 6, 17}, {21, 19, 1, 3}, {1, 1}, AutoPadding::kSame},
+    {{1, 12, 17, 4}, {20, 12, 7, 1}, {1, 1}, Edges{3, 3, 0, 0}},
+    {{1, 10, 9, 9}, {11, 10, 7, 7}, {1, 1}, Edges{3, 3, 3, 3}},
 };
 const std::vector<ConvCase> kEmpty = {
     {{0, 3, 4, 4}, {5, 3, 3, 3}}, {{1, 3, 0, 4}, {5, 3, 1, 1}},
@@ -126,22 +133,33 @@ class Checker {
   void compare(View kind) {
     const StridedImage<T> x(view_of<T>(spec_.x, spec_.layout, kind), random_);
     const std::vector<T> expected = run(prepare(Algorithm::kReference), x.view, 1);
-    for (const Algorithm algorithm : {Algorithm::kAuto, Algorithm::kGemm, Algorithm::kDirect}) {
-      const bool pointwise = weight_.view.height == 1 && weight_.view.width == 1;
-      if (algorithm == Algorithm::kGemm && !pointwise) continue;
+    for (const Algorithm algorithm :
+         {Algorithm::kAuto, Algorithm::kGemm, Algorithm::kDirect, Algorithm::kWinograd}) {
+      if (!serves(algorithm)) continue;
       const Conv2d<T> conv = prepare(algorithm);
       SCOPED_TRACE(conv.describe(1));
       const ConvGeometry& g = conv.geometry();
       const double terms =
           static_cast<double>(g.taps() * g.group_ic()) + 2;  // bias and residual are two more
+      // Winograd's differences and sums of pixels make short sums less exact.
+      const double factor = conv.plan().algorithm == Algorithm::kWinograd ? 24 : 2;
       const std::vector<T> out = run(conv, x.view, 1);
       for (size_t i = 0; i < out.size(); ++i)
-        ASSERT_NEAR(static_cast<double>(out[i]), static_cast<double>(expected[i]), 2 * (terms + 1) * kEps<T>)
+        ASSERT_NEAR(static_cast<double>(out[i]), static_cast<double>(expected[i]),
+                    factor * (terms + 1) * kEps<T>)
             << "element " << i << " of " << out.size() << ", view " << static_cast<int>(kind);
     }
   }
 
  private:
+  bool serves(Algorithm algorithm) const {
+    const int64_t kh = weight_.view.height, kw = weight_.view.width;
+    if (algorithm == Algorithm::kGemm) return kh == 1 && kw == 1;
+    if (algorithm != Algorithm::kWinograd) return true;
+    return spec_.stride.h == 1 && spec_.stride.w == 1 && spec_.dilation.h == 1 && spec_.dilation.w == 1 &&
+           kh * kw > 1 && largest_winograd_tile(kh) > 0 && largest_winograd_tile(kw) > 0;
+  }
+
   Random random_;
   const KernelTable& kernels_;
   ConvSpec spec_;

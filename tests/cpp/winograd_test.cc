@@ -1,0 +1,131 @@
+// Winograd for every kernel table: each tile size and filter against the reference, in float64 where an error
+// in a transform cannot hide; images with infinities; blocks that end anywhere.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "conv/conv2d.h"
+#include "conv/winograd_tiles.h"
+#include "testing.h"
+
+namespace onebyone {
+namespace {
+
+// A problem with its data, run with any tile and block sizes.
+template <class T>
+struct Winograd {
+  ConvProblem problem;
+  Random random;
+  std::vector<T> x, weight, bias;
+  ImageView<const T> view;
+
+  Winograd(const ImageShape& shape, int64_t oc, int64_t kh, int64_t kw, Layout layout) {
+    const auto [n, c, h, w] = shape;
+    problem.geometry = make_geometry("conv2d", shape, {oc, c, kh, kw}, {1, 1}, AutoPadding::kSame, {1, 1}, 1,
+                                     "x.shape[1], layout NCHW");
+    problem.layout = layout;
+    problem.algorithm = Algorithm::kWinograd;
+    problem.element_bytes = sizeof(T);
+    x = random.values<T>(n * c * h * w);
+    weight = random.values<T>(oc * c * kh * kw);
+    bias = random.values<T>(oc);
+    view = layout == Layout::kNchw ? ImageView<const T>{x.data(), n, c, h, w, c * h * w, h * w, w, 1}
+                                   : ImageView<const T>{x.data(), n, c, h, w, c * h * w, 1, w * c, c};
+  }
+
+  ConvWeights<T> weights() const {
+    const ConvGeometry& g = problem.geometry;
+    return {
+        {weight.data(), g.oc, g.ic, g.kh, g.kw, g.ic * g.kh * g.kw, g.kh * g.kw, g.kw, 1}, bias.data(), 1};
+  }
+  std::vector<T> run(const ConvAlgorithm<T>& algorithm) const {
+    const ConvGeometry& g = problem.geometry;
+    std::vector<T> out(g.batch * g.oc * g.out_pixels(), kNan<T>);
+    algorithm.run(view, nullptr, out.data(), 1);
+    return out;
+  }
+  std::vector<T> reference(const KernelTable& table) const {
+    return run(*make_reference<T>(problem, kernels_of<T>(table), weights()));
+  }
+  std::vector<T> with_tiles(const KernelTable& table, int tile_h, int tile_w, int64_t rows) const {
+    ConvPlan plan = make_plan("conv2d", problem, table);
+    plan.tile_h = tile_h;
+    plan.tile_w = tile_w;
+    plan.mc = rows;
+    return run(*make_winograd<T>(problem, plan, kernels_of<T>(table), weights(),
+                                 make_reference<T>(problem, kernels_of<T>(table), weights())));
+  }
+};
+
+TEST(Winograd, EveryTileOfEveryFilter) {
+  for_each_table([](const KernelTable& table) {
+    for (const int64_t kh : {1, 2, 3, 5, 7})
+      for (const int64_t kw : {1, 2, 3, 5, 7}) {
+        if (kh * kw == 1) continue;
+        for (const Layout layout : {Layout::kNchw, Layout::kNhwc}) {
+          const Winograd<double> conv({1, 5, 13, 11}, 9, kh, kw, layout);
+          const std::vector<double> expected = conv.reference(table);
+          for (int h = 1; h <= largest_winograd_tile(kh); ++h)
+            for (int w = 1; w <= largest_winograd_tile(kw); ++w) {
+              SCOPED_TRACE(::testing::Message() << kh << "x" << kw << " tile " << h << "x" << w);
+              const std::vector<double> got = conv.with_tiles(table, h, w, 7);
+              for (size_t i = 0; i < got.size(); ++i)
+                ASSERT_NEAR(got[i], expected[i], 2e-11) << "element " << i;
+            }
+        }
+      }
+  });
+}
+
+TEST(Winograd, BlocksEndAnywhere) {
+  for_each_table([](const KernelTable& table) {
+    const Winograd<float> conv({2, 11, 14, 19}, 70, 3, 3, Layout::kNhwc);
+    const std::vector<float> expected = conv.with_tiles(table, 4, 4, 192);
+    for (const int64_t rows : {1, 2, 5, 6, 13, 24}) {
+      const std::vector<float> got = conv.with_tiles(table, 4, 4, rows);
+      EXPECT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0) << rows << " tiles";
+    }
+  });
+}
+
+// The relative RMS error against float64 that auto may have, for any number of channels; inputs of either
+// sign and, as after a relu, of one.
+TEST(Winograd, ErrorStaysInItsBound) {
+  for (const int64_t channels : {1, 2, 3, 8, 17, 64, 256, 2048})
+    for (const bool positive : {false, true})
+      for (const int64_t k : {3, 5}) {
+        Winograd<float> conv({1, channels, 12, 12}, 24, k, k, Layout::kNhwc);
+        if (positive)
+          for (float& v : conv.x) v = std::abs(v);
+        const std::vector<float> expected = conv.reference(active_kernels());
+        const ConvPlan plan = make_plan("conv2d", conv.problem, active_kernels());
+        const std::vector<float> got = conv.with_tiles(active_kernels(), plan.tile_h, plan.tile_w, plan.mc);
+        double difference = 0, sum = 0;
+        for (size_t i = 0; i < got.size(); ++i) {
+          difference += std::pow(double(got[i]) - double(expected[i]), 2);
+          sum += std::pow(double(expected[i]), 2);
+        }
+        EXPECT_LE(std::sqrt(difference / sum), 5e-6)
+            << channels << " channels, " << k << "x" << k << ", tile " << plan.tile_h << "x" << plan.tile_w;
+      }
+}
+
+// A value that is not finite must spoil its receptive field alone, and one image alone.
+TEST(Winograd, InfinityAndNanGoWhereTheyBelong) {
+  for_each_table([](const KernelTable& table) {
+    for (const float value : {std::numeric_limits<float>::infinity(), kNan<float>, 3e38f}) {
+      Winograd<float> conv({2, 9, 12, 12}, 10, 3, 3, Layout::kNhwc);
+      conv.x[(5 * 12 + 6) * 9 + 4] = value;
+      const std::vector<float> expected = conv.reference(table), got = conv.with_tiles(table, 4, 4, 24);
+      for (size_t i = 0; i < got.size(); ++i) {
+        ASSERT_EQ(std::isnan(got[i]), std::isnan(expected[i])) << "element " << i << ", value " << value;
+        ASSERT_EQ(std::isinf(got[i]), std::isinf(expected[i])) << "element " << i << ", value " << value;
+        if (std::isfinite(expected[i]))
+          ASSERT_NEAR(got[i], expected[i], 1e-4 * std::max(1.f, std::abs(expected[i]))) << "element " << i;
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace onebyone

@@ -1,0 +1,121 @@
+"""algorithm="winograd", and when auto takes it: against torch in double precision."""
+
+import numpy as np
+import onebyone as ob
+import pytest
+from helpers import Case, call_case, case_data, conv2d_torch, mismatch, to_layout, uniform
+
+KERNELS = [(3, 3), (2, 2), (5, 5), (7, 7), (1, 3), (3, 1), (1, 7), (7, 1), (2, 3), (1, 2), (5, 1)]
+PADDINGS = [0, 1, 3, ((0, 2), (1, 0)), "same", "valid"]
+
+
+def cases():
+    channels = [(1, 1), (3, 8), (7, 5), (8, 16), (17, 33), (40, 70)]
+    sizes = [(7, 7), (8, 9), (14, 13), (5, 23), (12, 4), (30, 17)]
+    for i, kernel in enumerate(KERNELS):
+        for j, padding in enumerate(PADDINGS):
+            c, k = channels[(i + j) % len(channels)]
+            size = sizes[(i + 2 * j) % len(sizes)]
+            if padding in (0, "valid"):
+                size = (max(size[0], kernel[0]), max(size[1], kernel[1]))
+            yield Case(
+                c,
+                k,
+                size,
+                kernel,
+                padding=padding,
+                batch=1 + j % 2,
+                bias=j % 3 != 0,
+                residual=(i + j) % 2 == 0,
+                activation=[None, "relu", "silu", ("clip", -0.5, 0.5)][(i + j) % 4],
+            )
+    yield Case(12, 18, (11, 9), (3, 3), padding=1, groups=3)
+    yield Case(64, 64, (10, 10), (3, 3), padding=1, groups=2, batch=2)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_agrees_with_torch(dtype, layout):
+    for case in cases():
+        want = case_data(case, dtype)[-1]
+        got = call_case(ob.conv2d, case, dtype, layout, algorithm="winograd")
+        problem = mismatch(got, want, 12 * case.tolerance(dtype), dtype)
+        assert problem is None, f"{case}: {problem}"
+
+
+def plan_of(channels, filters, size, kernel=3, **kwargs):
+    rng = np.random.default_rng(0)
+    w = uniform(rng, (filters, channels, kernel, kernel), "float32")
+    shape = (1, channels, size, size)
+    if kwargs.get("layout") == "NHWC":
+        shape = (1, size, size, channels)
+    return ob.Conv2dPlan(w, input_shape=shape, padding="same", **kwargs)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_auto_takes_it_where_it_saves_time(layout):
+    assert plan_of(64, 64, 56, layout=layout).algorithm == "winograd"
+    assert plan_of(512, 512, 28, layout=layout).algorithm == "winograd"
+    assert plan_of(32, 64, 28, kernel=5, layout=layout).algorithm == "winograd"
+    assert plan_of(3, 64, 56, layout=layout).algorithm == "direct"
+    assert plan_of(64, 64, 56, stride=2, layout=layout).algorithm == "direct"
+    assert plan_of(64, 64, 56, dilation=2, layout=layout).algorithm == "direct"
+
+
+def test_a_plan_prints_its_tiles():
+    text = repr(plan_of(64, 64, 56, layout="NHWC"))
+    assert "winograd" in text and "tile=4x" in text, text
+
+
+def test_result_of_an_image_does_not_depend_on_its_batch(rng):
+    x = uniform(rng, (5, 13, 14, 32), "float32")
+    w = uniform(rng, (48, 32, 3, 3), "float32")
+    together = ob.Conv2dPlan(w, padding=1, input_shape=x.shape, layout="NHWC")
+    alone = ob.Conv2dPlan(w, padding=1, input_shape=(1, *x.shape[1:]), layout="NHWC")
+    assert together.algorithm == "winograd"
+    for i in range(len(x)):
+        np.testing.assert_array_equal(together(x)[i : i + 1], alone(x[i : i + 1]))
+
+
+@pytest.mark.parametrize("channels", [8, 16, 64, 256, 1024])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_relative_error_of_auto(channels, kernel):
+    rng = np.random.default_rng(channels)
+    x = rng.standard_normal((1, channels, 14, 15), np.float32)
+    w = rng.standard_normal((16, channels, kernel, kernel), np.float32)
+    for shown in (x, np.maximum(x, 0)):
+        want = conv2d_torch(shown, w, padding=kernel // 2)
+        plan = ob.Conv2dPlan(w, padding=kernel // 2, input_shape=x.shape)
+        error = np.sqrt(np.mean((plan(shown) - want) ** 2) / np.mean(want**2))
+        assert error <= 3e-6, (plan, error)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_special_values_spoil_one_receptive_field(value, layout, rng):
+    x = uniform(rng, (2, 20, 12, 13), "float32")
+    x[1, 3, 6, 7] = value
+    w = uniform(rng, (24, 20, 3, 3), "float32")
+    y = ob.conv2d(to_layout(x, layout), w, padding=1, layout=layout, algorithm="winograd")
+    finite = np.isfinite(y if layout == "NCHW" else y.transpose(0, 3, 1, 2))
+    want = np.ones_like(finite)
+    want[1, :, 5:8, 6:9] = False
+    np.testing.assert_array_equal(finite, want)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "kernel", "words"),
+    [
+        ({"stride": 2}, (3, 3), "stride 1"),
+        ({"dilation": (1, 2)}, (3, 3), "dilation"),
+        ({}, (1, 1), "not 1x1"),
+        ({}, (4, 3), "4x3"),
+        ({}, (9, 9), "9x9"),
+    ],
+)
+def test_says_what_it_cannot_serve(kwargs, kernel, words):
+    x = np.ones((1, 4, 12, 12), np.float32)
+    w = np.ones((4, 4, *kernel), np.float32)
+    with pytest.raises(ValueError, match=words) as error:
+        ob.conv2d(x, w, algorithm="winograd", **kwargs)
+    assert "'auto' or 'direct'" in str(error.value)
