@@ -3,10 +3,15 @@
 #include <algorithm>
 
 #include "bindings/dlpack.h"
+#include "bindings/register.h"
+#include "core/aligned_buffer.h"
 #include "core/check.h"
 
 namespace onebyone::bindings {
 namespace {
+
+// What owns the memory of a big result.
+using Memory = AlignedBuffer<std::byte>;
 
 constexpr int kNumpyFloat32 = 11, kNumpyFloat64 = 12;  // NPY_FLOAT, NPY_DOUBLE
 
@@ -113,8 +118,19 @@ void check_no_overlap(const std::string& op, const py::array& out, const char* n
 }
 
 py::array empty_array(Dtype dtype, const Shape& shape) {
-  if (dtype == Dtype::kFloat32) return py::array_t<float>(shape);
-  return py::array_t<double>(shape);
+  const py::dtype type = dtype == Dtype::kFloat32 ? py::dtype::of<float>() : py::dtype::of<double>();
+  int64_t bytes = type.itemsize();
+  for (const py::ssize_t size : shape) bytes = checked_mul(bytes, size, "the result");
+  if (bytes < kRecycleFrom) return py::array(type, shape);
+  py::object memory = py::cast(Memory(bytes));
+  return py::array(type, shape, memory.cast<Memory&>().data(), memory);
+}
+
+// A buffer, so that NumPy lets the array's writeable flag be cleared and set again.
+void register_arrays(py::module_& m) {
+  py::class_<Memory>(m, "_Memory", py::buffer_protocol()).def_buffer([](Memory& memory) {
+    return py::buffer_info(memory.data(), 1, "B", memory.size());
+  });
 }
 
 py::object in_library_of(py::handle like, py::array result) {

@@ -34,7 +34,8 @@ py::array output_array(const std::string& op, py::handle object, Dtype dtype, co
 // Throws ValueError if `out` shares memory with `input`.
 void check_no_overlap(const std::string& op, const py::array& out, const char* name, const py::array& input);
 
-// A fresh C-ordered array, uninitialised.
+// A fresh C-ordered array, uninitialised. A big one's memory is recycled (core/memory_pool.h): an object that
+// is its base gives it back when nothing refers to it any more.
 py::array empty_array(Dtype dtype, const Shape& shape);
 
 // The result as an array of the library that `like` belongs to: itself for NumPy, else through its

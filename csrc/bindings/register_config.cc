@@ -3,6 +3,7 @@
 #include "bindings/arguments.h"
 #include "bindings/register.h"
 #include "core/check.h"
+#include "core/memory_pool.h"
 #include "core/parallel.h"
 #include "core/precision.h"
 #include "cpu/isa.h"
@@ -70,6 +71,13 @@ void register_config(py::module_& m) {
       },
       py::arg("precision"));
   m.def("get_precision", [] { return to_string(get_precision()); });
+  m.def("empty_cache", &empty_cache);
+  m.def("cached_bytes", &cached_bytes);
+  m.def("get_cache_limit", &get_cache_limit);
+  m.def(
+      "set_cache_limit",
+      [](const py::object& limit) { set_cache_limit(parse_int("set_cache_limit", "limit", limit)); },
+      py::arg("limit"));
   m.def("build_info", &build_info);
   m.def("measure_peak", &measure_peak, py::arg("num_threads") = 1, py::arg("seconds") = 0.1,
         py::arg("dtype") = "float32");

@@ -1,17 +1,15 @@
-// core/aligned_buffer.h - memory for packed weights and workspace, aligned to a cache line. A leaf.
+// core/aligned_buffer.h - an array of a trivial type in recycled memory (memory_pool.h): packed weights,
+// workspace, outputs. A leaf.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
-#include <new>
+#include <utility>
 
 #include "core/int_math.h"
+#include "core/memory_pool.h"
 
 namespace onebyone {
-
-inline constexpr std::size_t kCacheLine = 64;
 
 // Elements rounded up to an odd number of cache lines: rows a multiple of 4 KB apart would share L1's sets.
 template <class T>
@@ -20,30 +18,31 @@ constexpr int64_t odd_lines(int64_t elements) {
   return (ceil_div(elements, line) | 1) * line;
 }
 
-// Uninitialised elements of a trivial type. Moves; does not copy.
+// Uninitialised elements of a trivial type, aligned to a cache line. Moves; does not copy.
 template <class T>
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(int64_t size) : size_(size) {
-    const int64_t bytes = round_up(checked_mul(size, sizeof(T), "buffer"), kCacheLine);
-    if (bytes == 0) return;
-    data_.reset(static_cast<T*>(std::aligned_alloc(kCacheLine, static_cast<std::size_t>(bytes))));
-    if (!data_) throw std::bad_alloc();
+  explicit AlignedBuffer(int64_t size)
+      : block_(take_memory(checked_mul(size, sizeof(T), "buffer"))), size_(size) {}
+  AlignedBuffer(AlignedBuffer&& other) noexcept
+      : block_(std::exchange(other.block_, {})), size_(std::exchange(other.size_, 0)) {}
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
+    std::swap(block_, other.block_);
+    std::swap(size_, other.size_);
+    return *this;
   }
+  ~AlignedBuffer() { give_memory(block_); }
 
-  T* data() { return data_.get(); }
-  const T* data() const { return data_.get(); }
+  T* data() { return reinterpret_cast<T*>(block_.data); }
+  const T* data() const { return reinterpret_cast<const T*>(block_.data); }
   int64_t size() const { return size_; }
   int64_t bytes() const { return size_ * static_cast<int64_t>(sizeof(T)); }
-  T& operator[](int64_t i) { return data_.get()[i]; }
-  const T& operator[](int64_t i) const { return data_.get()[i]; }
+  T& operator[](int64_t i) { return data()[i]; }
+  const T& operator[](int64_t i) const { return data()[i]; }
 
  private:
-  struct Free {
-    void operator()(T* p) const { std::free(p); }
-  };
-  std::unique_ptr<T, Free> data_;
+  MemoryBlock block_;
   int64_t size_ = 0;
 };
 

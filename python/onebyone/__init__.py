@@ -16,9 +16,12 @@ layers.
 from . import nn
 from ._core import __version__
 from .config import (
+    empty_cache,
+    get_cache_limit,
     get_num_threads,
     get_precision,
     isa,
+    set_cache_limit,
     set_num_threads,
     set_precision,
     show_config,
@@ -34,12 +37,15 @@ __all__ = [
     "__version__",
     "conv1d",
     "conv2d",
+    "empty_cache",
+    "get_cache_limit",
     "get_num_threads",
     "get_precision",
     "isa",
     "linear",
     "load_weights",
     "nn",
+    "set_cache_limit",
     "set_num_threads",
     "set_precision",
     "show_config",

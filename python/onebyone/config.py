@@ -1,4 +1,4 @@
-"""The process: threads, precision, instruction sets, and how the library was built."""
+"""The process: threads, precision, memory, instruction sets, and how the library was built."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import numpy as np
 from . import _core
 
 __all__ = [
+    "empty_cache",
+    "get_cache_limit",
     "get_num_threads",
     "get_precision",
     "isa",
+    "set_cache_limit",
     "set_num_threads",
     "set_precision",
     "show_config",
@@ -87,6 +90,32 @@ def get_precision() -> str:
     return _core.get_precision()
 
 
+def empty_cache() -> None:
+    """Return memory that is kept for later results to the system.
+
+    Results, packed weights and workspace of 64 KB and more are recycled once nothing refers to
+    them, because fresh memory of the system is slow to touch first. Arrays, plans and threads that
+    are alive are not affected.
+    """
+    _core.empty_cache()
+
+
+def set_cache_limit(limit: int) -> None:
+    """Set how many bytes the process may keep for later results; 0 keeps nothing.
+
+    What is kept beyond ``limit`` returns to the system at once, the longest unused first. The
+    default is ``ONEBYONE_CACHE_LIMIT``, or 256 MB or a sixteenth of the memory, whichever is less.
+
+    Raises ValueError if ``limit < 0``, TypeError if it is no integer.
+    """
+    _core.set_cache_limit(limit)
+
+
+def get_cache_limit() -> int:
+    """Return how many bytes the process may keep for later results."""
+    return _core.get_cache_limit()
+
+
 def isa() -> str:
     """Return the instruction set whose kernels run, e.g. "avx2".
 
@@ -102,12 +131,14 @@ def supported_isas() -> list[str]:
 
 def show_config() -> None:
     """Print version, instruction sets, settings, build and NumPy, one aligned line each."""
+    kept, limit = _core.cached_bytes() / 2**20, _core.get_cache_limit() / 2**20
     rows = {
         "onebyone": _core.__version__,
         "ISA": _core.isa(),
         "supported ISAs": ", ".join(_core.supported_isas()),
         "threads": str(_core.get_num_threads()),
         "precision": _core.get_precision(),
+        "memory cache": f"{kept:.4g} MiB kept, {limit:.4g} MiB at most",
         "CUDA": "not built",
     }
     titles = {title.lower(): title for title in rows} | {"version": "onebyone"}
