@@ -7,14 +7,17 @@ symbols        an object of kernels exports its table and nothing else, and need
                compiled for a lesser CPU.
 instructions   no instruction beyond --allow=sse (x86-64 itself: no VEX or EVEX prefix) or avx2
                (no AVX-512).
-tile           the hot loop of the float GEMM is made of FMAs on --register=ymm or zmm with at
-               least --accumulators of them, and no vector of it lives on the stack.
+tile           the hot loop of a float --kernel is made of FMAs on --register, sums in at least
+               --accumulators of them, and no vector of it lives on the stack.
+vectors        the float arithmetic of all kernels is on whole vectors of --register.
 """
 
 import argparse
 import re
 import subprocess
 import sys
+
+import disassembly
 
 SKIP = 77
 TABLE = re.compile(r"^onebyone::k\w+Kernels$")
@@ -33,37 +36,19 @@ NOT_VEX = re.compile(
     r"|vm(call|launch|resume|xoff|xon|read|write|ptrld|ptrst|clear|func|mcall|run|load|save))"
 )
 AVX512_REGISTER = re.compile(r"%zmm|%[xy]mm(1[6-9]|2\d|3[01])\b|%k[0-7]\b")
-FMA = re.compile(r"^vfn?m(add|sub)\w*ps$")
+PACKED = re.compile(r"^v(add|sub|mul|fn?m(add|sub)\w*)p[sd]$")
 
 
 def run(command):
-    try:
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    except FileNotFoundError:
-        print(f"skipped: there is no {command[0]!r} here")
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"{' '.join(command)}: {error.stderr.strip()}")
-    sys.exit(SKIP)
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def functions(objdump, path):
-    """Yields (name, [(address, mnemonic, operands)])."""
-    if "x86-64" not in run([objdump, "-f", path]):
+    """disassembly.functions, or a skip."""
+    if disassembly.architecture(objdump, path) != "x86-64":
         print("skipped: instructions are checked on x86-64 alone")
         sys.exit(SKIP)
-    name, body = None, []
-    for line in run([objdump, "-d", "-C", "-w", "--no-show-raw-insn", path]).splitlines():
-        if header := re.match(r"^[0-9a-f]+ <(.*)>:$", line):
-            if name:
-                yield name, body
-            name, body = header[1], []
-        elif instruction := re.match(r"^\s*([0-9a-f]+):\s+(.*)$", line):
-            # Prefixes are words of their own before the mnemonic.
-            text = re.sub(r"^((rep\w*|lock|bnd|notrack|data16|cs|ds)\s+)+", "", instruction[2])
-            mnemonic, _, operands = text.partition(" ")
-            body.append((int(instruction[1], 16), mnemonic, operands.split("#")[0].strip()))
-    if name:
-        yield name, body
+    return disassembly.functions(objdump, path)
 
 
 def check_symbols(args):
@@ -101,49 +86,40 @@ def check_instructions(args):
                     break  # one a function says enough
 
 
-def loops(body):
-    """Innermost loops: from the target of a backward jump to the jump, none within."""
-    spans = []
-    for index, (address, mnemonic, operands) in enumerate(body):
-        target = re.match(r"^([0-9a-f]+)\b", operands) if mnemonic.startswith("j") else None
-        if target and body[0][0] <= int(target[1], 16) <= address:
-            spans.append((int(target[1], 16), index))
-    for start, end in spans:
-        if not any(s >= start and e < end for s, e in spans):
-            yield [(a, m, o) for a, m, o in body[: end + 1] if a >= start]
-
-
 def check_tile(args):
     for path in args.objects:
-        best = None  # (FMAs on the register, loop, function)
-        for name, body in functions(args.objdump, path):
-            if "gemm" not in name.lower():
-                continue
-            framed = any(m == "mov" and o == "%rsp,%rbp" for _, m, o in body)
-            for loop in loops(body):
-                count = sum(1 for _, m, o in loop if FMA.match(m) and f"%{args.register}" in o)
-                if best is None or count > best[0]:
-                    best = (count, loop, name, framed)
-        if best is None or best[0] == 0:
-            yield f"{path}: no loop of float FMAs on {args.register} registers in any GEMM"
+        loop = disassembly.hot_loop(args.objdump, path, args.kernel, args.register)
+        if loop is None:
+            yield f"{path}: no loop of float FMAs on {args.register} registers in {args.kernel}"
             continue
-        count, loop, name, framed = best
-        accumulators = {o.rsplit(",", 1)[1] for _, m, o in loop if FMA.match(m)}
+        accumulators = loop.accumulators(args.register)
         if len(accumulators) < args.accumulators:
             yield (
                 f"{path}: the hot loop sums in {len(accumulators)} registers, "
-                f"expected {args.accumulators} ({name})"
+                f"expected {args.accumulators} ({loop.function})"
             )
-        # Without a frame pointer %rbp is a register like any other.
-        stack = re.compile(r"\((%rsp|%rbp)\b" if framed else r"\(%rsp\b")
-        for address, mnemonic, operands in loop:
-            if mnemonic.startswith("v") and stack.search(operands):
-                where = f"{path}: {address:x}: {mnemonic} {operands}"
-                yield f"{where} in the hot loop spills to the stack ({name})"
+        for address, mnemonic, operands in loop.spills():
+            where = f"{path}: {address:x}: {mnemonic} {operands}"
+            yield f"{where} in the hot loop spills to the stack ({loop.function})"
         print(
-            f"{name}: hot loop of {len(loop)} instructions, {count} FMAs, "
-            f"{len(accumulators)} accumulators"
+            f"{loop.function}: hot loop of {len(loop.instructions)} instructions, "
+            f"{len(loop.fmas(args.register))} FMAs, {len(accumulators)} accumulators"
         )
+
+
+def check_vectors(args):
+    for path in args.objects:
+        packed = [
+            operands
+            for _, body in functions(args.objdump, path)
+            for _, mnemonic, operands in body
+            if PACKED.match(mnemonic)
+        ]
+        whole = sum(args.register in operands for operands in packed)
+        print(f"{path}: {whole} of {len(packed)} packed operations on {args.register}")
+        # Ends of rows and narrow groups may want less than a vector.
+        if whole < 0.9 * len(packed) or not packed:
+            yield f"{path}: too few; the compiler made narrower vectors"
 
 
 def main():
@@ -153,17 +129,25 @@ def main():
     parser.add_argument("--nm", default="nm")
     parser.add_argument("--objdump", default="objdump")
     commands = parser.add_subparsers(required=True)
-    for function in check_symbols, check_instructions, check_tile:
+    for function in check_symbols, check_instructions, check_tile, check_vectors:
         command = commands.add_parser(function.__name__.removeprefix("check_"))
         command.set_defaults(function=function)
         command.add_argument("objects", nargs="+")
         if function is check_instructions:
             command.add_argument("--allow", choices=["sse", "avx2"], required=True)
+        if function in (check_tile, check_vectors):
+            command.add_argument("--register", choices=["ymm", "zmm", "v"], required=True)
         if function is check_tile:
-            command.add_argument("--register", choices=["ymm", "zmm"], required=True)
+            command.add_argument("--kernel", choices=["gemm", "depthwise"], default="gemm")
             command.add_argument("--accumulators", type=int, required=True)
     args = parser.parse_args()
-    failures = list(args.function(args))
+    try:
+        failures = list(args.function(args))
+    except FileNotFoundError as error:
+        print(f"skipped: there is no {error.filename!r} here")
+        sys.exit(SKIP)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{' '.join(error.cmd)}: {error.stderr.strip()}")
     for failure in failures[:20]:
         print(failure)
     if len(failures) > 20:
