@@ -218,9 +218,9 @@ def test_empty_cache_returns_memory_to_the_system():
     assert result.stdout.strip() == "fine", result.stderr
 
 
-# Arrays and plans that outlive the package's own names, up to the end of the process.
+# Arrays, plans and threads that outlive the package's own names, up to the end of the process.
 EXIT = """
-import atexit, builtins, sys
+import atexit, builtins, sys, threading
 import numpy as np
 import onebyone as ob
 x, w = np.ones((1, 8, 256, 256), np.float32), np.ones((64, 8, 3, 3), np.float32)
@@ -235,6 +235,11 @@ def late():
     y = plan(x)
     assert np.array_equal(y, kept)
     package.empty_cache()
+def work():
+    while True:
+        plan(x)
+for _ in range(2):
+    threading.Thread(target=work, daemon=True).start()
 package = ob
 del ob
 for name in [name for name in sys.modules if name.startswith("onebyone")]:
@@ -243,8 +248,8 @@ print("fine")
 """
 
 
-def test_results_may_outlive_the_package():
-    for _ in range(3):
+def test_results_and_threads_may_outlive_the_package():
+    for _ in range(8):
         result = run_python(EXIT)
         assert result.returncode == 0, result.stderr
         assert result.stdout.strip() == "fine"

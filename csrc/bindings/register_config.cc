@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/arguments.h"
+#include "bindings/gil.h"
 #include "bindings/register.h"
 #include "core/check.h"
 #include "core/memory_pool.h"
@@ -37,7 +38,7 @@ double measure_peak(const py::object& num_threads, double seconds, const std::st
     fail("measure_peak: dtype must be 'float32' or 'float64', got '", dtype, "'");
   if (!(seconds >= 0 && seconds <= 60)) fail("measure_peak: seconds must be from 0 to 60, got ", seconds);
   const KernelTable& kernels = active_kernels();
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return dtype == "float32" ? measure_fma_peak<float>(kernels, threads, seconds)
                             : measure_fma_peak<double>(kernels, threads, seconds);
 }

@@ -2,6 +2,7 @@
 
 #include "bindings/arguments.h"
 #include "bindings/conv_call.h"
+#include "bindings/gil.h"
 #include "bindings/register.h"
 #include "core/check.h"
 #include "core/parallel.h"
@@ -21,7 +22,7 @@ void run_once(const ConvSpec& spec, const WeightArrays& weights, const py::array
       residual.is_none() ? nullptr : data_of<T>(py::reinterpret_borrow<py::array>(residual));
   T* out_data = data_of<T>(out);
   const int threads = get_num_threads();
-  const py::gil_scoped_release release;
+  const GilRelease release;
   Conv2d<T>(spec, views, active_kernels()).run(image, residual_data, out_data, threads);
 }
 
@@ -148,7 +149,7 @@ py::object activate(const py::object& x_object, const py::object& activation, co
     const T* src = data_of<T>(source);
     T* dst = data_of<T>(out);
     const int64_t size = source.size();
-    const py::gil_scoped_release release;
+    const GilRelease release;
     constexpr int64_t kChunk = 16 * 1024;
     parallel_for((size + kChunk - 1) / kChunk, get_num_threads(), [&](int64_t i) {
       const int64_t begin = i * kChunk;

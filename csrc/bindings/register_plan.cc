@@ -4,6 +4,7 @@
 
 #include "bindings/arguments.h"
 #include "bindings/conv_call.h"
+#include "bindings/gil.h"
 #include "bindings/register.h"
 #include "core/check.h"
 #include "core/parallel.h"
@@ -93,7 +94,7 @@ class Plan {
   template <class T>
   void make(const ConvSpec& spec, const WeightArrays& weights) {
     const ConvWeights<T> views = weight_views<T>(weights);
-    const py::gil_scoped_release release;
+    const GilRelease release;
     conv_ = std::make_unique<Conv>(std::in_place_type<Conv2d<T>>, spec, views, active_kernels());
   }
 
@@ -116,7 +117,7 @@ class Plan {
         residual.is_none() ? nullptr : data_of<T>(py::reinterpret_borrow<py::array>(residual));
     T* out_data = data_of<T>(out);
     {
-      const py::gil_scoped_release release;
+      const GilRelease release;
       conv.run(image, residual_data, out_data, threads());
     }
     return returned(out_object, x_object, out);
