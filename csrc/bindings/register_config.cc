@@ -43,6 +43,15 @@ double measure_peak(const py::object& num_threads, double seconds, const std::st
                             : measure_fma_peak<double>(kernels, threads, seconds);
 }
 
+double read_bandwidth(const py::object& num_threads, int64_t bytes, double seconds) {
+  const int threads = parse_threads("measure_read_bandwidth", "num_threads", num_threads, 1);
+  if (bytes < 1) fail("measure_read_bandwidth: bytes must be at least 1, got ", bytes);
+  if (!(seconds >= 0 && seconds <= 60))
+    fail("measure_read_bandwidth: seconds must be from 0 to 60, got ", seconds);
+  const py::gil_scoped_release release;
+  return measure_read_bandwidth(threads, bytes, seconds);
+}
+
 }  // namespace
 
 void register_config(py::module_& m) {
@@ -82,6 +91,8 @@ void register_config(py::module_& m) {
   m.def("build_info", &build_info);
   m.def("measure_peak", &measure_peak, py::arg("num_threads") = 1, py::arg("seconds") = 0.1,
         py::arg("dtype") = "float32");
+  m.def("measure_read_bandwidth", &read_bandwidth, py::arg("num_threads") = 1,
+        py::arg("bytes") = int64_t{1} << 28, py::arg("seconds") = 0.1);
 }
 
 }  // namespace onebyone::bindings

@@ -1,4 +1,4 @@
-// cpu/peak.h - the machine's arithmetic limit, measured: what shares of a peak are shares of.
+// cpu/peak.h - the machine's limits, measured: what shares of a peak are shares of.
 // Called by the bindings and by bench/.
 #pragma once
 
@@ -10,5 +10,9 @@ namespace onebyone {
 // each thread's best of several rounds, added up. Takes about `seconds`.
 template <class T>
 double measure_fma_peak(const KernelTable& kernels, int threads, double seconds);
+
+// Bytes per second that `threads` threads read, each its part of a buffer of `bytes`: the best pass over it
+// of those that fit into `seconds`, at least one. A buffer larger than the caches shows the memory.
+double measure_read_bandwidth(int threads, int64_t bytes, double seconds);
 
 }  // namespace onebyone

@@ -104,3 +104,6 @@ def supported_isas() -> list[str]: ...
 def build_info() -> dict[str, str]: ...
 def measure_peak(num_threads: int = 1, seconds: float = 0.1, dtype: str = "float32") -> float:
     """FMA peak in FLOP/s, measured now with the active ISA's vectors."""
+
+def measure_read_bandwidth(num_threads: int = 1, bytes: int = ..., seconds: float = 0.1) -> float:
+    """Bytes a second that threads read, each its part of a buffer of so many bytes."""

@@ -1,0 +1,55 @@
+"""onnxruntime: a model of one Conv node, its input and output bound to memory that is reused."""
+
+from __future__ import annotations
+
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from ..layers import Layer
+from ..problem import Arrays
+from . import Prepared
+
+__all__ = ["OnnxRuntime"]
+
+
+class OnnxRuntime:
+    def __init__(self, threads: int) -> None:
+        self.options = onnxruntime.SessionOptions()
+        self.options.intra_op_num_threads = threads
+        self.options.inter_op_num_threads = 1
+        self.options.log_severity_level = 3
+
+    def prepare(self, layer: Layer, arrays: Arrays) -> Prepared:
+        session = onnxruntime.InferenceSession(
+            _model(layer, arrays), self.options, providers=["CPUExecutionProvider"]
+        )
+        x = onnxruntime.OrtValue.ortvalue_from_numpy(arrays.x)
+        shape = [layer.batch, layer.oc, layer.oh, layer.ow]
+        y = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, "float32")
+        binding = session.io_binding()
+        binding.bind_ortvalue_input("x", x)
+        binding.bind_ortvalue_output("y", y)
+        return Prepared(lambda: session.run_with_iobinding(binding), y.numpy)
+
+
+def _model(layer: Layer, arrays: Arrays) -> bytes:
+    (top, bottom), (left, right) = layer.padding
+    node = helper.make_node(
+        "Conv",
+        ["x", "weight", "bias"],
+        ["y"],
+        kernel_shape=layer.kernel,
+        strides=layer.stride,
+        pads=[top, left, bottom, right],
+        dilations=layer.dilation,
+        group=layer.groups,
+    )
+    shapes = {"x": arrays.x.shape, "y": (layer.batch, layer.oc, layer.oh, layer.ow)}
+    values = {n: helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()}
+    constants = [
+        numpy_helper.from_array(arrays.weight, "weight"),
+        numpy_helper.from_array(arrays.bias, "bias"),
+    ]
+    graph = helper.make_graph([node], "layer", [values["x"]], [values["y"]], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return model.SerializeToString()

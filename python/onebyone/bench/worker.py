@@ -1,0 +1,179 @@
+"""An engine in a process of its own, and the handle that the runner holds.
+
+Thread pools, memory and crashes of one library do not reach the others; one process works at a
+time.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+import numpy as np
+
+from .engines import EngineSpec, Prepared
+from .layers import Layer
+from .machine import l3_bytes
+from .problem import checked_rows, make_arrays
+
+__all__ = ["Burst", "Worker", "WorkerError", "time_burst"]
+
+_PATIENCE = 120.0
+"""Seconds after which an engine is taken for hung."""
+
+_LEAST_COLD_CALLS = 3
+
+
+class WorkerError(Exception):
+    """The engine does not serve the layer, crashed or hangs; the text says which, in one line."""
+
+
+class Burst(NamedTuple):
+    """Calls of one engine, one after the other; seconds a call."""
+
+    median: float
+    best: float
+    calls: int
+
+
+class Worker:
+    """An engine's process. Starts at first use, and again after a crash."""
+
+    def __init__(self, spec: EngineSpec, threads: int, cold: bool) -> None:
+        self.spec, self._threads, self._cold = spec, threads, cold
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._connection: Connection | None = None
+
+    def prepare(self, layer: Layer) -> tuple[np.ndarray, str]:
+        """Make the layer ready and run it once; return the checked rows and the engine's note."""
+        return self._ask("prepare", layer)
+
+    def burst(self, seconds: float) -> Burst:
+        """Run the prepared layer for about so long."""
+        return self._ask("burst", seconds)
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._connection.close()
+            self._process.kill()
+            self._process.join()
+            self._process = None
+
+    def _ask(self, *request: object) -> object:
+        if self._process is None:
+            self._start()
+        try:
+            self._connection.send(request)
+            if not self._connection.poll(_PATIENCE):
+                self.close()
+                raise WorkerError(f"gave no answer for {_PATIENCE:.0f} s")
+            done, answer = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            code = self._process.exitcode
+            self.close()
+            crash = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            raise WorkerError(f"crashed ({crash})") from None
+        if not done:
+            raise WorkerError(answer)
+        return answer
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, self.spec, self._threads, self._cold), daemon=True
+        )
+        # Read by OpenMP and OpenBLAS when they are loaded.
+        changed = {"OMP_NUM_THREADS": str(self._threads), "OPENBLAS_NUM_THREADS": "1"}
+        before = {name: os.environ.get(name) for name in changed}
+        os.environ.update(changed)
+        try:
+            self._process.start()
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
+        theirs.close()
+
+
+def time_burst(run: Callable[[], object], seconds: float, between: Callable[[], object]) -> Burst:
+    """Time single calls for about so long, after one that wakes the threads."""
+    run()
+    times: list[float] = []
+    least = 1 if between is _nothing else _LEAST_COLD_CALLS
+    end = time.perf_counter() + seconds
+    while True:
+        between()
+        start = time.perf_counter()
+        run()
+        stop = time.perf_counter()
+        times.append(stop - start)
+        if stop >= end and len(times) >= least:
+            return Burst(float(np.median(times)), min(times), len(times))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _serve(connection: Connection, spec: EngineSpec, threads: int, cold: bool) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner ends this process
+    # Libraries that talk about themselves would write into the report.
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    session = _Session(spec, threads, cold)
+    while True:
+        try:
+            request, *arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer = True, getattr(session, request)(*arguments)
+        except Exception as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            answer = False, " ".join([f"{type(error).__name__}:", *lines])[:300]
+        connection.send(answer)
+
+
+class _Session:
+    """What the process answers."""
+
+    def __init__(self, spec: EngineSpec, threads: int, cold: bool) -> None:
+        self.spec, self.threads, self.cold = spec, threads, cold
+        self.engine = None
+        self.prepared: Prepared | None = None
+        self.sweep: Callable[[], object] = _nothing
+
+    def prepare(self, layer: Layer) -> tuple[np.ndarray, str]:
+        if self.engine is None:
+            self.engine = self.spec.load(self.threads)
+            if self.cold:
+                sweeper = sweeping_layer()
+                self.sweep = self.engine.prepare(sweeper, make_arrays(sweeper)).run
+        self.prepared = None  # its memory first
+        self.prepared = self.engine.prepare(layer, make_arrays(layer))
+        self.prepared.run()
+        rows = self.prepared.output()[:, :, checked_rows(layer)]
+        return np.ascontiguousarray(rows), self.prepared.note
+
+    def burst(self, seconds: float) -> Burst:
+        return time_burst(self.prepared.run, seconds, self.sweep)
+
+
+def sweeping_layer() -> Layer:
+    """A layer that pushes everything else out of the caches; the engine runs it between cold calls.
+
+    The caches then hold what another layer left there and the threads are awake, as in a network.
+    """
+    from .layers import parse_layer
+
+    rows = -(-l3_bytes() * 5 // 4 // (64 * 256 * 4))
+    return parse_layer(f"1x64x{rows}x256 -> 8 k1")
