@@ -19,7 +19,7 @@ from pathlib import Path
 
 from .errors import BenchError
 
-__all__ = ["KINDS", "Layer", "parse_layer", "read_layers", "set_names"]
+__all__ = ["KINDS", "Layer", "parse_layer", "read_layers", "same_padding", "set_names"]
 
 _MAX_SIZE = 1 << 20
 """Sizes past this are a slip of the pen."""
@@ -140,7 +140,7 @@ def parse_layer(line: str) -> Layer:
         raise BenchError("kernel, stride, dilation and groups must be at least 1")
     if given.get("p") == "same":
         axes = zip((ih, iw), kernel, stride, dilation, strict=True)
-        padding = tuple(_same(*axis) for axis in axes)
+        padding = tuple(same_padding(*axis) for axis in axes)
     else:
         padding = tuple((p, p) for p in _pair(given.get("p", "0")))
     layer = Layer(" ".join(words), batch, ic, ih, iw, oc, kernel, stride, padding, dilation, groups)
@@ -167,7 +167,7 @@ def _pair(text: str) -> tuple[int, int]:
     return h, w
 
 
-def _same(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
     """Edges that make the output ceil(size / stride), the odd one out at the end."""
     total = max((-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
     return total // 2, total - total // 2

@@ -20,9 +20,9 @@ from .worker import Burst, Worker, WorkerError
 __all__ = ["Pace", "Seat", "measure", "measure_layer"]
 
 _PEAK_SECONDS = 0.01
-_REST_SECONDS = 0.005
-"""Between turns with several threads. An idle OpenMP team spins for a few milliseconds, and
-onnxruntime's for about one: it would take a CPU from the engine whose turn is next."""
+_REST_SECONDS = 0.008
+"""After the peak was measured by several threads: this process's OpenMP team spins for about 5 ms.
+The engines' processes are stopped at the end of their turns."""
 
 
 @dataclass(frozen=True)
@@ -84,25 +84,23 @@ def measure_layer(layer: Layer, seats: Sequence[Seat], threads: int, pace: Pace)
             continue
         racing.append(seat)
         turns[name], checked[name] = [], (wrong, note)
-    for _ in range(pace.rounds):
+    for round_ in range(pace.rounds + 1):
         for seat in list(racing):
-            _rest(threads)
             try:
-                turns[seat.spec.name].append(seat.burst(pace.seconds))
+                burst = seat.burst(pace.seconds)
             except WorkerError as problem:
                 result.refused[seat.spec.name] = str(problem)
                 racing.remove(seat)
-        _rest(threads)
+                continue
+            if round_ > 0:  # before, allocators and predictors settle: ncnn is three times as slow
+                turns[seat.spec.name].append(burst)
         result.peak = max(result.peak, _core.measure_peak(threads, _PEAK_SECONDS))
+        if threads > 1:
+            time.sleep(_REST_SECONDS)
     for seat in racing:
         name = seat.spec.name
         result.engines[name] = _summary(turns[name], *checked[name])
     return result
-
-
-def _rest(threads: int) -> None:
-    if threads > 1:
-        time.sleep(_REST_SECONDS)
 
 
 def _summary(bursts: list[Burst], wrong: float, note: str) -> Measurement:

@@ -31,6 +31,9 @@ class Prepared(NamedTuple):
     note: str = ""
     """What the engine says about its choice."""
 
+    kept: tuple[object, ...] = ()
+    """Memory that the engine uses and does not own."""
+
 
 class Engine(Protocol):
     """A library with a number of threads, in a process of its own."""
@@ -81,6 +84,9 @@ PEERS = {
     "onnxruntime": Peer(
         ("onnxruntime", "onnx"), (EngineSpec("onnxruntime", ".onnx_runtime", "OnnxRuntime"),)
     ),
+    "openvino": Peer(("openvino",), (EngineSpec("openvino", ".open_vino", "OpenVino"),)),
+    "ncnn": Peer(("ncnn",), (EngineSpec("ncnn", ".ncnn_net", "Ncnn"),)),
+    "litert": Peer(("ai_edge_litert", "flatbuffers"), (EngineSpec("litert", ".litert", "LiteRT"),)),
 }
 """Every peer by the name that --against takes."""
 

@@ -29,7 +29,7 @@ class OnnxRuntime:
         binding = session.io_binding()
         binding.bind_ortvalue_input("x", x)
         binding.bind_ortvalue_output("y", y)
-        return Prepared(lambda: session.run_with_iobinding(binding), y.numpy)
+        return Prepared(lambda: session.run_with_iobinding(binding), y.numpy, kept=(x, arrays))
 
 
 def _model(layer: Layer, arrays: Arrays) -> bytes:
