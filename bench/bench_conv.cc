@@ -194,9 +194,9 @@ class Bench {
 
 Algorithm parse_algorithm(std::string_view name) {
   std::string known;
-  for (int i = 0; std::string_view(to_string(static_cast<Algorithm>(i))) != "?"; ++i) {
-    if (name == to_string(static_cast<Algorithm>(i))) return static_cast<Algorithm>(i);
-    known += concat(i ? ", " : "", to_string(static_cast<Algorithm>(i)));
+  for (const Algorithm a : kAlgorithms) {
+    if (name == to_string(a)) return a;
+    known += concat(known.empty() ? "" : ", ", to_string(a));
   }
   fail("--algorithm must be one of ", known, "; got '", name, "'");
 }

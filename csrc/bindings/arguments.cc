@@ -166,8 +166,7 @@ Algorithm parse_algorithm(const std::string& op, py::handle value) {
   if (!PyUnicode_Check(value.ptr())) wrong_type(op, "algorithm", "a string", value);
   const std::string name = py::str(value);
   std::string names;
-  for (const Algorithm a : {Algorithm::kAuto, Algorithm::kGemm, Algorithm::kDirect, Algorithm::kWinograd,
-                            Algorithm::kDepthwise, Algorithm::kReference}) {
+  for (const Algorithm a : kAlgorithms) {
     if (name == to_string(a)) return a;
     names += concat(names.empty() ? "'" : ", '", to_string(a), "'");
   }

@@ -3,6 +3,7 @@
 #include "bindings/arguments.h"
 #include "bindings/gil.h"
 #include "bindings/register.h"
+#include "conv/plan.h"
 #include "core/check.h"
 #include "core/memory_pool.h"
 #include "core/parallel.h"
@@ -88,6 +89,11 @@ void register_config(py::module_& m) {
       "set_cache_limit",
       [](const py::object& limit) { set_cache_limit(parse_int("set_cache_limit", "limit", limit)); },
       py::arg("limit"));
+  m.def("algorithms", [] {
+    std::vector<std::string> names;
+    for (const Algorithm a : kAlgorithms) names.emplace_back(to_string(a));
+    return names;
+  });
   m.def("build_info", &build_info);
   m.def("measure_peak", &measure_peak, py::arg("num_threads") = 1, py::arg("seconds") = 0.1,
         py::arg("dtype") = "float32");

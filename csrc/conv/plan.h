@@ -13,6 +13,9 @@
 namespace onebyone {
 
 enum class Algorithm { kAuto, kGemm, kDirect, kWinograd, kDepthwise, kReference };
+inline constexpr Algorithm kAlgorithms[] = {Algorithm::kAuto,      Algorithm::kGemm,
+                                            Algorithm::kDirect,    Algorithm::kWinograd,
+                                            Algorithm::kDepthwise, Algorithm::kReference};
 const char* to_string(Algorithm algorithm);
 
 // What is asked for.

@@ -5,7 +5,6 @@ The weights are explained in ``demo_filters``, the picture is drawn by ``demo_fi
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import numpy as np
 from . import _core, nn
 from .config import get_num_threads, isa, threads
 from .demo_filters import filter_bank, mixtures
+from .files import check_writable
 from .functional import conv2d
 
 if TYPE_CHECKING:
@@ -265,11 +265,8 @@ def _console() -> Console:
 def _check_writable(out: str) -> None:
     if not out.lower().endswith(".png"):
         raise DemoError(f"--out must end in .png, not {out!r}")
-    existed = os.path.exists(out)
     try:
-        open(out, "ab").close()
-        if not existed:
-            os.unlink(out)
+        check_writable(out)
     except OSError as error:
         raise DemoError(f"{out} cannot be written: {error.strerror}") from error
 

@@ -76,7 +76,20 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     pace.add_argument("--quick", action="store_true", help="3 rounds of shorter bursts")
     to = parser.add_argument_group("what is written")
     to.add_argument("--json", metavar="FILE", help="everything measured, for --compare")
+    to.add_argument(
+        "--plot", metavar="FILE.png", help="times in ours and share of the peak, layer by layer"
+    )
+    to.add_argument("--markdown", metavar="FILE", help="the tables, with machine and versions")
     instead = parser.add_argument_group("instead of a run")
+    instead.add_argument(
+        "--explain", metavar="TEXT", help="one layer by every algorithm of ours: plan, cost, error"
+    )
+    instead.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A.json", "B.json"),
+        help="say what B has slower than A beyond the noise; exit code 1 if anything",
+    )
     instead.add_argument("--list-sets", action="store_true", help="list the sets and their sizes")
     parser.set_defaults(run=_bench, prog=parser.prog)
 

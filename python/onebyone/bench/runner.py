@@ -21,8 +21,8 @@ __all__ = ["Pace", "Seat", "measure", "measure_layer"]
 
 _PEAK_SECONDS = 0.01
 _REST_SECONDS = 0.008
-"""After the peak was measured by several threads: this process's OpenMP team spins for about 5 ms.
-The engines' processes are stopped at the end of their turns."""
+"""After the peak was measured by several threads: this process's OpenMP team spins for about 5 ms,
+as the engines' do (worker.py)."""
 
 
 @dataclass(frozen=True)
