@@ -42,7 +42,7 @@ def test_info():
     assert "thread" in result.stdout.lower() and "3" in result.stdout
 
 
-@pytest.mark.parametrize("command", [(), ("info",), ("demo",)], ids=str)
+@pytest.mark.parametrize("command", [(), ("info",), ("demo",), ("bench",)], ids=str)
 def test_help(command):
     result = cli(*command, "--help")
     assert result.returncode == 0, result.stderr

@@ -9,7 +9,20 @@ import pytest
 from helpers import run_python
 from onebyone import _core
 
-OPTIONAL = ["torch", "onnx", "PIL", "matplotlib", "rich", "safetensors", "jax", "pandas", "scipy"]
+OPTIONAL = [
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "ncnn",
+    "PIL",
+    "matplotlib",
+    "rich",
+    "safetensors",
+    "jax",
+    "pandas",
+    "scipy",
+]
 
 
 def test_import_loads_nothing_optional():

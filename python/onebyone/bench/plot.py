@@ -16,6 +16,9 @@ __all__ = ["draw"]
 _ROW = 0.19
 """Inches of a layer."""
 
+_LEAST, _MOST = 0.1, 15.0
+"""Ratios beyond are drawn at the edge."""
+
 _MARKS = (("o", "#d1495b"), ("s", "#edae49"), ("^", "#00798c"), ("D", "#8f5aa8"), ("v", "#5b8c3a"))
 _MARKS += (("P", "#30638e"), ("X", "#9c6644"))
 _OURS, _FASTER, _SLOWER = "#003d5b", "#e9f5ec", "#fbecec"
@@ -78,7 +81,7 @@ def _draw_ratios(
     low, high = 0.8, 2.5
     for name, (marker, color) in zip(peers, _MARKS, strict=False):
         points = [
-            (row.engines[name].median / mine[1], y)
+            (min(max(row.engines[name].median / mine[1], _LEAST), _MOST), y)
             for y, row in enumerate(rows)
             if row and name in row.engines and (mine := row.fastest(ours=True))
         ]
@@ -86,7 +89,7 @@ def _draw_ratios(
             xs, ys = zip(*points, strict=True)
             axes.scatter(xs, ys, s=13, marker=marker, color=color, label=name, zorder=3, lw=0)
             low, high = min(low, *xs), max(high, *xs)
-    low, high = max(low / 1.1, 0.1), min(high * 1.1, 16)
+    low, high = low / 1.1, high * 1.1
     axes.set_xlim(low, high)
     axes.axvspan(low, 1, color=_SLOWER, zorder=0)
     axes.axvspan(1, high, color=_FASTER, zorder=0)
