@@ -22,6 +22,7 @@
 #include "core/parallel.h"
 #include "cpu/isa.h"
 #include "harness.h"
+#include "layer_data.h"
 #include "layers.h"
 
 namespace onebyone::bench {
@@ -47,41 +48,6 @@ std::vector<float> nhwc_to_nchw(const std::vector<float>& from, const ImageShape
           to[at++] = src.data[n * src.sn + c * src.sc + h * src.sh + w * src.sw];
   return to;
 }
-
-ConvSpec spec_of(const BenchLayer& layer, Layout layout, Algorithm algorithm) {
-  ConvSpec spec;
-  spec.x = layer.x;
-  spec.layout = layout;
-  spec.stride = layer.stride;
-  spec.padding = layer.padding;
-  spec.dilation = layer.dilation;
-  spec.groups = layer.groups;
-  spec.algorithm = algorithm;
-  return spec;
-}
-
-// The data of a layer and the result it must have, both channels last; made when its first benchmark runs.
-struct LayerData {
-  std::vector<float> x, weight, bias, expected;
-  ImageShape out;
-
-  explicit LayerData(const BenchLayer& layer)
-      : x(random_values(layer.x.batch * layer.x.channels * layer.x.height * layer.x.width, 1)),
-        weight(random_values(layer.weight[0] * layer.weight[1] * layer.weight[2] * layer.weight[3], 2)),
-        bias(random_values(layer.weight[0], 3)) {
-    const Conv2d<float> reference(spec_of(layer, Layout::kNhwc, Algorithm::kReference), weights(layer),
-                                  active_kernels());
-    const ConvGeometry& g = reference.geometry();
-    out = {g.batch, g.oc, g.oh, g.ow};
-    expected.resize(g.batch * g.oc * g.out_pixels());
-    reference.run(image_view(x.data(), layer.x, Layout::kNhwc), nullptr, expected.data(), get_num_threads());
-  }
-
-  ConvWeights<float> weights(const BenchLayer& layer) const {
-    const auto [oc, ic, kh, kw] = layer.weight;
-    return {image_view(weight.data(), {oc, ic, kh, kw}, Layout::kNchw), bias.data(), 1};
-  }
-};
 
 // Measures one layer in one layout. The library calls a benchmark several times to find its number of
 // iterations and once a repetition: the first call prepares and verifies, and what it made is kept until

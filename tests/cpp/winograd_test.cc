@@ -95,8 +95,7 @@ TEST(Winograd, ErrorStaysInItsBound) {
     for (const bool positive : {false, true})
       for (const int64_t k : {3, 5}) {
         Winograd<float> conv({1, channels, 12, 12}, 24, k, k, Layout::kNhwc);
-        if (positive)
-          for (float& v : conv.x) v = std::abs(v);
+        for (float& v : conv.x) v = positive ? std::abs(v) : v;
         const std::vector<float> expected = conv.reference(active_kernels());
         const ConvPlan plan = make_plan("conv2d", conv.problem, active_kernels());
         const std::vector<float> got = conv.with_tiles(active_kernels(), plan.tile_h, plan.tile_w, plan.mc);
