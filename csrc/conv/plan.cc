@@ -17,8 +17,6 @@ constexpr int64_t kPanelBytes = 16 * 1024;
 constexpr int64_t kL2BlockBytes = 128 * 1024;
 // A depthwise block's table of pointers, which lies in L1 beside the pixels.
 constexpr int64_t kTableBytes = 16 * 1024;
-// Below this many products a pixel's taps are gathered: a tap's pointers cost about as much as 16 products.
-constexpr int64_t kGatherBelow = 16;
 // About 10 us of arithmetic on one AVX2 core; starting and joining a team takes 2 to 5 us.
 constexpr int64_t kMacsPerThread = 250'000;
 // With fewer channels on either side the transforms cost more than they save.
@@ -118,7 +116,7 @@ void plan_direct(const ConvProblem& problem, ConvPlan& plan) {
   plan.kc = std::clamp<int64_t>(kPanelBytes / (plan.nr * element), 1, std::max<int64_t>(depth, 1));
   const int64_t per_block = std::max<int64_t>(kL2BlockBytes / (plan.kc * element), 1);
   if (problem.layout == Layout::kNhwc) {
-    plan.gather_patches = g.taps() != 1 && g.group_ic() < kGatherBelow;
+    plan.filter_rows = g.kw > 1 && g.groups == 1 && g.dilation.w == 1;
     // The block's outputs too: a line of each row is written per panel, and they are finished before they
     // leave L2.
     const int64_t written =
@@ -232,7 +230,7 @@ std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threa
     if (plan.mc) text << " mc=" << plan.mc;
     if (plan.nc) text << " nc=" << plan.nc;
     if (plan.tile_h) text << " tile=" << plan.tile_h << "x" << plan.tile_w;
-    if (plan.gather_patches) text << " patches";
+    if (plan.filter_rows) text << " rows";
   }
   text << " threads=" << useful_threads(g, threads);
   return text.str();

@@ -56,8 +56,8 @@ struct ConvPlan {
   int64_t mc = 0;      // NHWC: pixels per block; Winograd: tiles
   int64_t nc = 0;  // NCHW: pixels packed per cache block; depthwise: channels per task, at least; Winograd:
                    // output channels per block
-  int tile_h = 0, tile_w = 0;   // Winograd: outputs per tile along each side
-  bool gather_patches = false;  // NHWC: copy each pixel's taps side by side (few channels)
+  int tile_h = 0, tile_w = 0;  // Winograd: outputs per tile along each side
+  bool filter_rows = false;    // NHWC: a row of the filter is one run of products (window_table.h)
 };
 
 // Throws std::invalid_argument if the algorithm asked for cannot serve the problem.

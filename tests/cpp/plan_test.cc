@@ -82,7 +82,7 @@ ConvProblem problem_of(const ImageShape& x, const std::array<int64_t, 4>& weight
 }
 
 auto fields(const ConvPlan& p) {
-  return std::tuple(p.algorithm, std::string(p.isa), p.mr, p.nr, p.kc, p.mc, p.nc, p.gather_patches);
+  return std::tuple(p.algorithm, std::string(p.isa), p.mr, p.nr, p.kc, p.mc, p.nc, p.filter_rows);
 }
 
 TEST(MakePlan, SameProblemSamePlanAndBlocksThatWork) {
