@@ -4,6 +4,7 @@
 
 #include "kernel_table.h"
 #include "simd.h"
+#include "transpose-inl.h"
 
 namespace onebyone {
 namespace {
@@ -16,6 +17,10 @@ constexpr int64_t kChunk = 8;
 template <class S, int kStride>
 ONEBYONE_INLINE typename S::Vec load_whole(const typename S::Scalar* p, int64_t stride) {
   if constexpr (kStride == 1) return S::load(p);
+  // The second load ends at the last element wanted.
+  if constexpr (kStride == 2)
+    return shuffle<S>(S::load(p), S::load(p + S::kLanes - 1),
+                      [](int l) { return 2 * l < S::kLanes ? 2 * l : 2 * l + 1; });
   typename S::Vec v{};
   ONEBYONE_UNROLL
   for (int l = 0; l < S::kLanes; ++l) v[l] = p[l * (kStride ? kStride : stride)];
@@ -74,6 +79,9 @@ void pack_strided(const PackArgs<typename S::Scalar>& args) {
         ONEBYONE_UNROLL
         for (int64_t r = 0; r < kChunk; ++r)
           S::store(dst + r * kNr, load_whole<S, kStride>(src + r * k_stride, stride));
+      } else if (op.whole) {
+        for (int64_t r = 0; r < rows; ++r, src += k_stride, dst += kNr)
+          S::store(dst, load_whole<S, kStride>(src, stride));
       } else {
         for (int64_t r = 0; r < rows; ++r, src += k_stride, dst += kNr)
           S::store(dst, load_op<S, kStride>(src, stride, op));
