@@ -131,6 +131,22 @@ def grouped_cases():
     return cases
 
 
+def first_layer_cases():
+    """Few channels: windows across every edge or larger than the image; many filters."""
+    cases = []
+    for c, k in [(1, 32), (2, 17), (3, 33), (4, 7)]:
+        for size in [(1, 1), (2, 3), (5, 4), (7, 9), (13, 34)]:
+            for kernel, padding in [(3, 1), (7, 3), ((5, 2), (4, 1)), (11, 10), ((1, 9), (0, 8))]:
+                for stride in [1, 2, (3, 4)]:
+                    kernel_size = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+                    if output_size(size, kernel_size, stride, padding, 1):
+                        cases.append(
+                            Case(c, k, size, kernel_size, stride, padding, batch=2, residual=c == 3)
+                        )
+    cases += [Case(3, 513, (5, 9), (3, 3), 1, 1, batch=2), Case(3, 512, (9, 5), (3, 3), 2, 1)]
+    return cases
+
+
 def long_sum_cases():
     """Sums long enough to be cut into blocks, and the lengths around the likely cuts."""
     cases = [Case(c, 7, (5, 5)) for c in [255, 256, 257, 383, 385, 511, 513, 1024, 2049, 4608]]
@@ -149,7 +165,15 @@ def test_pointwise(cases, algorithm, dtype, layout):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(
-    "cases", [every_size_cases, geometry_cases, same_cases, grouped_cases, long_sum_cases]
+    "cases",
+    [
+        every_size_cases,
+        geometry_cases,
+        same_cases,
+        grouped_cases,
+        first_layer_cases,
+        long_sum_cases,
+    ],
 )
 def test_spatial(cases, algorithm, dtype, layout):
     check_cases(ob.conv2d, cases(), dtype, layout, algorithm=algorithm)

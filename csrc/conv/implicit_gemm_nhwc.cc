@@ -18,6 +18,9 @@
 namespace onebyone {
 namespace {
 
+// Half a page, and an eighth of 512 KB of L2. The order does not change the sums.
+constexpr int64_t kLongRowBytes = 2048, kSmallWeightBytes = 64 * 1024;
+
 template <class T>
 class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
  public:
@@ -31,6 +34,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
         depth_(g_.taps() * g_.group_ic()),
         segment_taps_(plan.filter_rows ? g_.kw : 1),
         blocks_(split_k(g_.taps() / segment_taps_, segment_taps_ * g_.group_ic(), plan.kc)),
+        rows_outside_(g_.group_oc() * kElement >= kLongRowBytes &&
+                      depth_ * g_.group_oc() * kElement <= kSmallWeightBytes),
         weight_(pack_weight_panels(g_, weights.weight, plan.nr)),
         bias_(pack_bias(g_, weights, plan.nr)),
         zeros_(segment_taps_ * g_.ic) {
@@ -38,9 +43,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
   }
 
   // Per row of a block: a pointer for each segment of a block of k, and room for the products.
-  int64_t scratch_bytes() const override {
-    return table_bytes() + plan_.mc * plan_.kc * static_cast<int64_t>(sizeof(T));
-  }
+  int64_t scratch_bytes() const override { return table_bytes() + plan_.mc * plan_.kc * kElement; }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     const int64_t pixels = g_.batch * g_.out_pixels();
@@ -56,6 +59,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
   }
 
  private:
+  static constexpr int64_t kElement = sizeof(T);
+
   int64_t table_bytes() const {
     int64_t segments = 0;
     for (const KBlock& block : blocks_) segments = std::max(segments, block.taps);
@@ -106,7 +111,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
                          .c = t.out + row * g_.oc + oc,
                          .ldc = g_.oc,
                          .accumulate = &block != &blocks_.front(),
-                         .rows_outside = false,
+                         .rows_outside = rows_outside_,
                          .epilogue = &block == &blocks_.back() ? &epilogue : nullptr});
           panel += count;
         }
@@ -121,6 +126,9 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
   const int64_t panels_, depth_;  // panels per group; products per output
   const int64_t segment_taps_;
   const std::vector<KBlock> blocks_;  // of k; their taps are segments
+  // Where C's rows are long and B is small, writing C is most of the work, and whole rows of it are written
+  // faster than a line of every row at a time: 3x3 3->512 @256 takes 4 (AVX2) to 12 % (AVX-512) less.
+  const bool rows_outside_;
   const AlignedBuffer<T> weight_, bias_;
   AlignedBuffer<T> zeros_;
 };

@@ -41,11 +41,14 @@ class WindowTable {
     int64_t ox = first % g_.ow, oy = first / g_.ow % g_.oh, n = first / g_.out_pixels();
     for (int64_t i = 0; i < count;) {
       const int64_t run = std::min(g_.ow - ox, count - i);
+      Run pixels{.n = n, .iy = 0, .ix = 0, .count = run, .inside = 0, .after = 0};
+      int64_t dy = block.tap * segment_taps_ / g_.kw, dx = block.tap * segment_taps_ % g_.kw;
       for (int64_t s = 0; s < block.taps; ++s) {
-        const int64_t tap = (block.tap + s) * segment_taps_;
-        const int64_t iy = oy * g_.stride.h - g_.pad.top + tap / g_.kw * g_.dilation.h;
-        const int64_t ix = ox * g_.stride.w - g_.pad.left + tap % g_.kw * g_.dilation.w;
-        patches = fill_run(n, iy, ix, run, group, block, table + s * count + i, patches);
+        pixels.iy = oy * g_.stride.h - g_.pad.top + dy * g_.dilation.h;
+        const int64_t ix = ox * g_.stride.w - g_.pad.left + dx * g_.dilation.w;
+        if (s == 0 || ix != pixels.ix) find_inside(ix, pixels);
+        patches = fill_run(pixels, group, block, table + s * count + i, patches);
+        if ((dx += segment_taps_) == g_.kw) dx = 0, ++dy;
       }
       i += run;
       ox = 0;
@@ -54,26 +57,37 @@ class WindowTable {
   }
 
  private:
-  // One segment of `run` pixels side by side, which begins at (iy, ix) for the first. Returns where the next
-  // patch goes.
-  T* fill_run(int64_t n, int64_t iy, int64_t ix, int64_t run, int64_t group, const KBlock& block,
-              const T** table, T* patches) const {
-    if (iy < 0 || iy >= g_.ih) {
-      std::fill_n(table, run, zeros_);
+  // Pixels side by side in image n, whose segments begin in row iy from column ix on; [inside, after) are
+  // read in place.
+  struct Run {
+    int64_t n, iy, ix, count, inside, after;
+  };
+
+  void find_inside(int64_t ix, Run& run) const {
+    run.ix = ix;
+    run.inside = run.after = run.count;
+    if (!contiguous_) return;
+    const int64_t ends = g_.iw - segment_taps_ + 1;  // a segment that begins here reaches past the image
+    run.inside = std::clamp<int64_t>(ceil_div(-ix, g_.stride.w), 0, run.count);
+    run.after = std::clamp<int64_t>(ceil_div(ends - ix, g_.stride.w), run.inside, run.count);
+  }
+
+  // One segment of a run. Returns where the next patch goes.
+  T* fill_run(const Run& run, int64_t group, const KBlock& block, const T** table, T* patches) const {
+    if (run.iy < 0 || run.iy >= g_.ih) {
+      std::fill_n(table, run.count, zeros_);
       return patches;
     }
-    // Pixels [inside, after) are read in place.
-    int64_t inside = run, after = run;
-    if (contiguous_) {
-      const int64_t ends = g_.iw - segment_taps_ + 1;  // a segment that begins here reaches past the image
-      inside = std::clamp<int64_t>(ceil_div(-ix, g_.stride.w), 0, run);
-      after = std::clamp<int64_t>(ceil_div(ends - ix, g_.stride.w), inside, run);
-    }
-    const T* const row = x_.data + (n * x_.sn + iy * x_.sh);
-    for (int64_t i = 0; i < inside; ++i) table[i] = patch(row, ix + i * g_.stride.w, group, block, patches);
-    const int64_t begin = ix * x_.sw + block.channel, step = g_.stride.w * x_.sw;
-    for (int64_t i = inside; i < after; ++i) table[i] = row + (begin + i * step);
-    for (int64_t i = after; i < run; ++i) table[i] = patch(row, ix + i * g_.stride.w, group, block, patches);
+    const T* const row = x_.data + (run.n * x_.sn + run.iy * x_.sh);
+    const auto fill_patches = [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        table[i] = patch(row, run.ix + i * g_.stride.w, group, block, patches);
+    };
+    fill_patches(0, run.inside);
+    int64_t offset = run.inside * g_.stride.w * x_.sw + run.ix * x_.sw + block.channel;
+    const int64_t step = g_.stride.w * x_.sw, after = run.after;
+    for (int64_t i = run.inside; i < after; ++i, offset += step) table[i] = row + offset;
+    fill_patches(run.after, run.count);
     return patches;
   }
 
