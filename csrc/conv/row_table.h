@@ -1,6 +1,6 @@
 // row_table.h - where the taps of output pixels lie in a channels-last image: a pointer for each tap and
 // pixel, to a row of zeros where the tap falls on padding (the indirect convolution of Dukhan, arXiv
-// 1907.02129). Used by implicit_gemm_nhwc.cc and depthwise.cc.
+// 1907.02129). Used by depthwise.cc.
 #pragma once
 
 #include "core/geometry.h"
