@@ -1,4 +1,4 @@
-"""The depthwise algorithm: one filter per channel, channels last."""
+"""The depthwise algorithm: groups of one channel, both layouts."""
 
 import numpy as np
 import onebyone as ob
@@ -28,14 +28,28 @@ def tolerance(dtype, kernel):
 CHANNELS = [2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 40, 63, 64, 65, 130]
 
 
+def planes(a):
+    return np.ascontiguousarray(np.moveaxis(a, -1, -3))
+
+
+def both_layouts(x, weight, bias=None, residual=None, **arguments):
+    """By the depthwise algorithm, channels last."""
+    yield ob.conv2d(
+        x, weight, bias, **arguments, residual=residual, layout="NHWC", algorithm="depthwise"
+    )
+    residual = None if residual is None else planes(residual)
+    y = ob.conv2d(planes(x), weight, bias, **arguments, residual=residual, algorithm="depthwise")
+    yield np.moveaxis(y, -3, -1)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("channels", CHANNELS)
 def test_channels(channels, dtype):
     rng = np.random.default_rng(channels)
     x, weight, bias, want = case(rng, dtype, channels, (3, 3), (5, 7), padding=1)
-    y = ob.conv2d(x, weight, bias, padding=1, groups=channels, layout="NHWC", algorithm="depthwise")
-    assert y.dtype == dtype
-    assert np.abs(y - want).max() <= tolerance(dtype, (3, 3))
+    for y in both_layouts(x, weight, bias, padding=1, groups=channels):
+        assert y.dtype == dtype
+        assert np.abs(y - want).max() <= tolerance(dtype, (3, 3))
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (5, 5), (7, 7), (1, 7), (4, 2), (31, 31)])
@@ -46,9 +60,22 @@ def test_geometry(kernel, stride, dilation):
     padding = tuple(dilation * (k - 1) // 2 for k in kernel)
     geometry = {"stride": stride, "padding": padding, "dilation": dilation}
     x, weight, bias, want = case(rng, "float32", 19, kernel, (14, 9), **geometry)
-    y = ob.conv2d(x, weight, bias, **geometry, groups=19, layout="NHWC", algorithm="depthwise")
-    assert y.shape == want.shape
-    assert np.abs(y - want).max() <= tolerance("float32", kernel)
+    for y in both_layouts(x, weight, bias, **geometry, groups=19):
+        assert y.shape == want.shape
+        assert np.abs(y - want).max() <= tolerance("float32", kernel)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 6, 7, 8, 11, 13, 15, 16, 17, 31, 33, 50, 112])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_widths_and_uneven_padding(width, stride):
+    rng = np.random.default_rng(width)
+    for kernel in ((3, 3), (5, 5), (7, 7)):
+        x, weight, bias, _ = case(rng, "float32", 17, (1, 1), (6, width))
+        weight = rng.uniform(-1, 1, (17, 1, *kernel)).astype("float32")
+        arguments = {"stride": stride, "padding": ((5, 2), (3, 6)), "groups": 17}
+        want = ob.conv2d(x, weight, bias, **arguments, layout="NHWC", algorithm="reference")
+        for y in both_layouts(x, weight, bias, **arguments):
+            assert np.abs(y - want).max() <= tolerance("float32", kernel)
 
 
 @pytest.mark.parametrize("activation", [None, "relu", "relu6", "silu", ("leaky_relu", 0.2)])
@@ -56,12 +83,14 @@ def test_geometry(kernel, stride, dilation):
 def test_epilogue(activation, channels):
     rng = np.random.default_rng(1)
     x, weight, bias, _ = case(rng, "float32", channels, (3, 3), (6, 5))
-    arguments = {"groups": channels, "layout": "NHWC", "activation": activation}
+    arguments = {"groups": channels, "activation": activation}
     residual = rng.uniform(-1, 1, (2, 4, 3, channels)).astype("float32")
     for extra in ({}, {"residual": residual}):
-        y = ob.conv2d(x, weight, bias, **arguments, **extra, algorithm="depthwise")
-        want = ob.conv2d(x, weight, bias, **arguments, **extra, algorithm="reference")
-        assert np.abs(y - want).max() <= tolerance("float32", (3, 3))
+        want = ob.conv2d(
+            x, weight, bias, **arguments, **extra, layout="NHWC", algorithm="reference"
+        )
+        for y in both_layouts(x, weight, bias, **arguments, **extra):
+            assert np.abs(y - want).max() <= tolerance("float32", (3, 3))
 
 
 def test_is_the_automatic_choice_and_independent_of_threads():
@@ -101,11 +130,23 @@ def test_views_and_padding_read_nothing_else():
         assert np.array_equal(ob.conv2d(view, weight, bias, **arguments), want), name
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("channels", [2, 3, 8, 16, 21])
+@pytest.mark.parametrize("multiplier", [2, 3, 4, 8, 17])
+def test_multiplier(channels, multiplier, dtype):
+    rng = np.random.default_rng(multiplier)
+    x = rng.uniform(-1, 1, (2, 6, 9, channels)).astype(dtype)
+    weight = rng.uniform(-1, 1, (channels * multiplier, 1, 3, 3)).astype(dtype)
+    for stride in (1, 2):
+        arguments = {"stride": stride, "padding": 1, "groups": channels}
+        want = ob.conv2d(x, weight, **arguments, layout="NHWC", algorithm="reference")
+        for y in both_layouts(x, weight, **arguments):
+            assert np.abs(y - want).max() <= tolerance(dtype, (3, 3))
+
+
 def test_refuses_what_it_cannot_serve():
-    x, weight = np.zeros((1, 6, 6, 4), "float32"), np.zeros((4, 1, 3, 3), "float32")
-    with pytest.raises(ValueError, match=r"depthwise.*NHWC"):
-        ob.conv2d(x.transpose(0, 3, 1, 2), weight, groups=4, algorithm="depthwise")
-    with pytest.raises(ValueError, match=r"depthwise.*8 output channels for 4"):
+    x = np.zeros((1, 6, 6, 4), "float32")
+    with pytest.raises(ValueError, match=r"depthwise.*4 input channels in 2 groups"):
         ob.conv2d(
-            x, np.zeros((8, 1, 3, 3), "float32"), groups=4, layout="NHWC", algorithm="depthwise"
+            x, np.zeros((8, 2, 3, 3), "float32"), groups=2, layout="NHWC", algorithm="depthwise"
         )

@@ -19,12 +19,19 @@ bool verbose() {
 }
 
 template <class T>
+ConvAlgorithmPtr<T> make_narrow(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
+                                const ConvWeights<T>& weights) {
+  return problem.layout == Layout::kNhwc ? make_depthwise<T>(problem, plan, kernels, weights)
+                                         : make_depthwise_nchw<T>(problem, kernels, weights);
+}
+
+template <class T>
 ConvAlgorithmPtr<T> make_algorithm(const std::string& op, const ConvProblem& problem, const ConvPlan& plan,
                                    const ConvWeights<T>& weights, const KernelTable& table) {
   const Kernels<T>& kernels = kernels_of<T>(table);
   switch (plan.algorithm) {
     case Algorithm::kReference: return make_reference<T>(problem, kernels, weights);
-    case Algorithm::kDepthwise: return make_depthwise<T>(problem, plan, kernels, weights);
+    case Algorithm::kDepthwise: return make_narrow(problem, plan, kernels, weights);
     case Algorithm::kWinograd: {
       ConvProblem exact = problem;
       exact.algorithm = Algorithm::kDirect;
@@ -34,6 +41,7 @@ ConvAlgorithmPtr<T> make_algorithm(const std::string& op, const ConvProblem& pro
                               make_algorithm(op, exact, exact_plan, weights, table));
     }
     default:
+      if (plan.narrow_groups) return make_narrow(problem, plan, kernels, weights);
       return problem.layout == Layout::kNhwc ? make_implicit_gemm_nhwc<T>(problem, plan, kernels, weights)
                                              : make_implicit_gemm_nchw<T>(problem, plan, kernels, weights);
   }

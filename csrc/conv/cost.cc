@@ -82,11 +82,12 @@ double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   return overlapped(products, stream + traffic) + transforms;
 }
 
-double depthwise_cycles(const ConvProblem& problem, const ConvPlan& plan) {
+// One product for each vector and tap: groups of a few channels, each a sum of group_ic of them.
+double narrow_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const ConvGeometry& g = problem.geometry;
   const double outputs = static_cast<double>(g.batch * g.out_pixels() * g.oc);
   const double bytes = (outputs + static_cast<double>(g.batch * g.ic * g.ih * g.iw)) * problem.element_bytes;
-  return overlapped(outputs * static_cast<double>(g.taps()) / plan.lanes, bytes / kL3Bytes);
+  return overlapped(outputs * static_cast<double>(g.taps() * g.group_ic()) / plan.lanes, bytes / kL3Bytes);
 }
 
 }  // namespace
@@ -95,8 +96,8 @@ double estimate_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   if (problem.geometry.macs() == 0) return 0;
   switch (plan.algorithm) {
     case Algorithm::kWinograd: return winograd_cycles(problem, plan);
-    case Algorithm::kDepthwise: return depthwise_cycles(problem, plan);
-    default: return direct_cycles(problem, plan);
+    case Algorithm::kDepthwise: return narrow_cycles(problem, plan);
+    default: return plan.narrow_groups ? narrow_cycles(problem, plan) : direct_cycles(problem, plan);
   }
 }
 

@@ -1,11 +1,10 @@
-// depthwise.cc - one filter per channel, channels-last images. Called through conv2d.cc; calls
-// Kernels::depthwise. Pixels are read in place through a table of pointers (row_table.h): any kernel, stride,
-// dilation and padding. Knows cache blocks and tasks. Does not know SIMD or Python.
+// depthwise.cc - one or a few filters per channel and narrow groups, channels-last images. Called through
+// conv2d.cc; calls Kernels::depthwise. The image is read in place, a row of outputs at a time; rows of taps
+// in the padding are left out. Knows tasks. Does not know SIMD or Python.
 #include <algorithm>
 
 #include "conv/algorithm.h"
 #include "conv/packing.h"
-#include "conv/row_table.h"
 #include "core/aligned_buffer.h"
 #include "core/int_math.h"
 #include "core/parallel.h"
@@ -19,60 +18,69 @@ class Depthwise final : public ConvAlgorithm<T> {
   Depthwise(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
             const ConvWeights<T>& weights)
       : g_(problem.geometry),
-        plan_(plan),
         kernels_(kernels),
         activation_(problem.activation),
-        weight_(pack_weight_taps(g_, weights.weight)),
-        bias_(pack_bias(g_, weights, 1)),
-        zeros_(g_.ic) {
-    std::fill_n(zeros_.data(), zeros_.size(), T(0));
+        run_(plan.nc),
+        vectors_(run_ ? g_.oc / run_ * ceil_div(run_, kernels.lanes) : 0),
+        weight_(run_ ? pack_weight_vectors(g_, weights, run_, kernels.lanes) : AlignedBuffer<T>()) {
+    // 16 KB of weights stay in L1 beside the rows of x.
+    const int64_t bytes = (g_.taps() * g_.group_ic() + 1) * kernels.lanes * static_cast<int64_t>(sizeof(T));
+    block_ = std::max<int64_t>(16 * 1024 / bytes, 2);
   }
 
-  // Per pixel of a block: its place and a pointer for each tap.
-  int64_t scratch_bytes() const override {
-    return plan_.mc * static_cast<int64_t>(sizeof(WindowPixel) + sizeof(T*) * g_.taps());
-  }
+  int64_t scratch_bytes() const override { return g_.kh * static_cast<int64_t>(sizeof(T*)); }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     if (x.sc != 1) return run_copy(x, residual, out, threads);
-    const int64_t pixels = g_.batch * g_.out_pixels(), channel_units = ceil_div(g_.oc, plan_.nc);
-    if (pixels == 0) return;
-    const TaskGrid grid = split_tasks(pixels, channel_units, threads);
+    const int64_t rows = g_.batch * g_.oh;
+    if (rows == 0 || g_.ow == 0 || vectors_ == 0) return;
+    const TaskGrid grid = split_tasks(rows, vectors_, threads);
     parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
       const int64_t r = task / grid.columns, c = task % grid.columns;
-      const int64_t channel = part_begin(channel_units, grid.columns, c) * plan_.nc;
-      const int64_t end = std::min(g_.oc, part_begin(channel_units, grid.columns, c + 1) * plan_.nc);
-      run_task(x, residual, out, part_begin(pixels, grid.rows, r), part_begin(pixels, grid.rows, r + 1),
-               channel, end - channel);
+      const int64_t end = part_begin(rows, grid.rows, r + 1);
+      for (int64_t row = part_begin(rows, grid.rows, r); row < end; ++row)
+        run_row(x, residual, out, row, part_begin(vectors_, grid.columns, c),
+                part_begin(vectors_, grid.columns, c + 1));
     });
   }
 
  private:
-  void run_task(const ImageView<const T>& x, const T* residual, T* out, int64_t begin, int64_t end,
-                int64_t channel, int64_t channels) const {
-    std::byte* scratch = thread_scratch(scratch_bytes());
-    WindowPixel* pixels = reinterpret_cast<WindowPixel*>(scratch);
-    const T** table = reinterpret_cast<const T**>(pixels + plan_.mc);
-    for (int64_t row = begin; row < end; row += plan_.mc) {
-      const int64_t rows = std::min(plan_.mc, end - row), at = row * g_.oc + channel;
-      locate_pixels(g_, x, row, rows, pixels);
-      fill_row_table(g_, x, pixels, rows, 0, g_.taps(), zeros_.data(), table);
-      Epilogue<T> epilogue;
-      epilogue.activation = activation_;
-      if (bias_.size()) epilogue.bias_n = bias_.data() + channel;
-      if (residual) epilogue.residual = residual + at;
-      kernels_.depthwise({.m = rows,
-                          .n = channels,
-                          .taps = g_.taps(),
-                          .rows = table,
-                          .tap_stride = rows,
-                          .offset = channel,
-                          .weight = weight_.data() + channel,
-                          .weight_stride = g_.oc,
-                          .out = out + at,
-                          .ld = g_.oc,
-                          .epilogue = &epilogue});
-    }
+  // Row `row` of the output, counted through all images, vectors of channels [begin, end). Rows of taps that
+  // fall on padding are left out.
+  void run_row(const ImageView<const T>& x, const T* residual, T* out, int64_t row, int64_t begin,
+               int64_t end) const {
+    const int64_t y = row % g_.oh * g_.stride.h - g_.pad.top;
+    const int64_t first = y < 0 ? ceil_div(-y, g_.dilation.h) : 0;
+    const int64_t last = y < g_.ih ? std::min(g_.kh, ceil_div(g_.ih - y, g_.dilation.h)) : 0;
+    const T** rows = reinterpret_cast<const T**>(thread_scratch(scratch_bytes()));
+    for (int64_t r = first; r < last; ++r)
+      rows[r - first] = x.data + (row / g_.oh * x.sn + (y + r * g_.dilation.h) * x.sh);
+    const int64_t at = row * g_.ow * g_.oc;
+    Epilogue<T> epilogue;
+    epilogue.activation = activation_;
+    if (residual) epilogue.residual = residual + at;
+    kernels_.depthwise({.ow = g_.ow,
+                        .run = run_,
+                        .begin = begin,
+                        .end = end,
+                        .block = block_,
+                        .kh = std::max<int64_t>(last - first, 0),
+                        .kw = g_.kw,
+                        .first_row = first,
+                        .stride = g_.stride.w,
+                        .dilation = g_.dilation.w,
+                        .left = g_.pad.left,
+                        .width = g_.iw,
+                        .ic = g_.ic,
+                        .group_ic = g_.group_ic(),
+                        .group_oc = g_.group_oc(),
+                        .rows = rows,
+                        .x_stride = x.sw,
+                        .weight = weight_.data(),
+                        .weight_stride = weight_.size() / vectors_,
+                        .out = out + at,
+                        .ld = g_.oc,
+                        .epilogue = &epilogue});
   }
 
   // A view whose channels lie apart is copied first.
@@ -88,11 +96,11 @@ class Depthwise final : public ConvAlgorithm<T> {
   }
 
   const ConvGeometry g_;
-  const ConvPlan plan_;
   const Kernels<T>& kernels_;
   const Activation activation_;
-  const AlignedBuffer<T> weight_, bias_;
-  AlignedBuffer<T> zeros_;
+  const int64_t run_, vectors_;
+  const AlignedBuffer<T> weight_;
+  int64_t block_;  // vectors done together
 };
 
 }  // namespace

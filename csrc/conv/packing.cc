@@ -49,11 +49,25 @@ AlignedBuffer<T> pack_weight_rows(const ConvGeometry& g, const ImageView<const T
 }
 
 template <class T>
-AlignedBuffer<T> pack_weight_taps(const ConvGeometry& g, const ImageView<const T>& weight) {
-  AlignedBuffer<T> packed(checked_mul(g.taps(), g.oc, "weight"));
+AlignedBuffer<T> pack_weight_vectors(const ConvGeometry& g, const ConvWeights<T>& weights, int64_t run,
+                                     int64_t lanes) {
+  const int64_t columns = std::min(lanes, run);
+  const int64_t rows = checked_add(checked_mul(g.taps(), g.group_ic(), "weight"), 1, "weight");
+  AlignedBuffer<T> packed(checked_mul(g.oc / run * ceil_div(run, lanes) * lanes, rows, "weight"));
   T* dst = packed.data();
-  for (int64_t tap = 0; tap < g.taps(); ++tap)
-    for (int64_t oc = 0; oc < g.oc; ++oc) *dst++ = tap_of(weight, tap)[oc * weight.sn];
+  for (int64_t start = 0; start < g.oc; start += run)
+    for (int64_t at = 0; at < run; at += lanes) {
+      const int64_t first = start + std::min(at, run - columns);
+      const auto add_row = [&](const T* src, int64_t stride) {
+        for (int64_t j = 0; j < columns; ++j) dst[j] = src ? src[(first + j) * stride] : T(0);
+        std::fill(dst + columns, dst + lanes, T(0));
+        dst += lanes;
+      };
+      add_row(weights.bias, weights.bias_stride);
+      for (int64_t tap = 0; tap < g.taps(); ++tap)
+        for (int64_t c = 0; c < g.group_ic(); ++c)
+          add_row(tap_of(weights.weight, tap) + c * weights.weight.sc, weights.weight.sn);
+    }
   return packed;
 }
 
@@ -71,7 +85,8 @@ AlignedBuffer<T> pack_bias(const ConvGeometry& g, const ConvWeights<T>& weights,
 #define ONEBYONE_INSTANTIATE(T)                                                                             \
   template AlignedBuffer<T> pack_weight_panels<T>(const ConvGeometry&, const ImageView<const T>&, int64_t); \
   template AlignedBuffer<T> pack_weight_rows<T>(const ConvGeometry&, const ImageView<const T>&, int64_t);   \
-  template AlignedBuffer<T> pack_weight_taps<T>(const ConvGeometry&, const ImageView<const T>&);            \
+  template AlignedBuffer<T> pack_weight_vectors<T>(const ConvGeometry&, const ConvWeights<T>&, int64_t,     \
+                                                   int64_t);                                                \
   template AlignedBuffer<T> pack_bias<T>(const ConvGeometry&, const ConvWeights<T>&, int64_t);
 ONEBYONE_INSTANTIATE(float)
 ONEBYONE_INSTANTIATE(double)

@@ -24,9 +24,15 @@ template <class T>
 AlignedBuffer<T> pack_weight_rows(const ConvGeometry& g, const ImageView<const T>& weight,
                                   int64_t row_stride);
 
-// Depthwise: [tap][channel].
+// Depthwise and grouped NHWC: vectors of `lanes` output channels, each with its bias (zeros without one),
+// then [tap][channel of the group]. They divide runs of `run` channels, which divide oc: the last of a run
+// ends with it, so it may hold some channels of the one before.
+//
+//   vector 0: [bias of output channels 0 .. lanes-1] [tap 0, channel 0: w of 0 .. lanes-1] [tap 0, channel 1]
+//   ... vector 1: ...
 template <class T>
-AlignedBuffer<T> pack_weight_taps(const ConvGeometry& g, const ImageView<const T>& weight);
+AlignedBuffer<T> pack_weight_vectors(const ConvGeometry& g, const ConvWeights<T>& weights, int64_t run,
+                                     int64_t lanes);
 
 // [group][group_oc rounded up to a multiple of `multiple`], zeros between; empty without a bias.
 template <class T>

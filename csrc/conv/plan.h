@@ -54,9 +54,10 @@ struct ConvPlan {
   int mr = 0, nr = 0;  // register tile
   int64_t kc = 0;      // products summed per block of k, at most
   int64_t mc = 0;      // NHWC: pixels per block; Winograd: tiles
-  int64_t nc = 0;  // NCHW: pixels packed per cache block; depthwise: channels per task, at least; Winograd:
-                   // output channels per block
+  int64_t nc = 0;      // NCHW: pixels packed per cache block; depthwise, narrow groups: channels that vectors
+                       // divide; Winograd: output channels per block
   int tile_h = 0, tile_w = 0;  // Winograd: outputs per tile along each side
+  bool narrow_groups = false;  // the depthwise kernels serve groups of a few channels
   bool filter_rows = false;    // NHWC: a row of the filter is one run of products (window_table.h)
 };
 

@@ -67,7 +67,7 @@ def conv2d(
         "NCHW" or "NHWC": of ``x``, ``residual``, ``out`` and the result.
     algorithm
         "auto", or one by name: "gemm" (1x1 only), "direct" (implicit GEMM, arXiv 1907.02129),
-        "depthwise" (one filter per channel, layout NHWC), "reference" (plain loops). One that
+        "depthwise" (groups of one channel), "reference" (plain loops). One that
         cannot serve the shape is a ValueError that says why.
     out
         Receives the result: C-contiguous, writable, of the output's shape and dtype, not

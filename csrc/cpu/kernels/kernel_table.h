@@ -80,18 +80,51 @@ struct PackArgs {
   T* dst;
 };
 
-// out[i][j] = epilogue(sum over taps of rows[tap * tap_stride + i][offset + j] * weight[tap * weight_stride +
-// j]) for i < m pixels, j < n channels; bias_m is not used. Row i of out is at out + i * ld. bias_n, weight:
-// n elements.
+// A row of `ow` output pixels of a depthwise or grouped convolution, channels last:
+// out[i][j] = epilogue(sum over r < kh, s < kw, c < group_ic of rows[r][place(i, s)][j / group_oc * group_ic
+// + c]
+// * w[first_row + r][s][c][j]) for i < ow and the output channels j of vectors [begin, end); taps whose
+// place(i, s) = i * stride - left + s * dilation is not in [0, width) are left out.
+// Vectors divide runs of `run` output channels, which divide oc: within a run vector v is the channels
+// [first, first + lanes), first = min(v * lanes, run - lanes); the last may overlap the one before. Its
+// weights are at weight + v * weight_stride: `lanes` of bias, then for each row, tap and input channel
+// `lanes` of w; where run < lanes zeros follow. Up to `block` vectors are done together, their weights
+// staying in L1. Fast if group_oc is 1, divides lanes (and group_ic <= group_oc), or is `run`. A pixel of x
+// has ic channels and is x_stride from the next; a pixel of out (and of the residual) ld.
 template <class T>
 struct DepthwiseArgs {
-  int64_t m, n, taps;
+  int64_t ow, run, begin, end, block;
+  int64_t kh, kw, first_row, stride, dilation, left, width;
+  int64_t ic, group_ic, group_oc;
   const T* const* rows;
-  int64_t tap_stride, offset;
+  int64_t x_stride;
   const T* weight;
   int64_t weight_stride;
   T* out;
   int64_t ld;
+  const Epilogue<T>* epilogue;
+};
+
+// A vector of output pixels: where its first product reads, but for the tap's offset, and where it is
+// written.
+struct PlanePixels {
+  int64_t src, out;
+};
+// Rows of a depthwise or grouped convolution, channels first, of one group:
+// out[o * plane + p.out + l] = epilogue(sum over t < taps of src[p.src + offsets[t] + l] * weight[o * taps +
+// t]) for o < outputs, the vectors p of `pixels` and their lanes l < min(lanes, ow). Whole vectors of src are
+// readable. The pixels of the `rows` rows lie one after another in out. bias_m: `outputs` values; bias_n is
+// not used.
+template <class T>
+struct PlanesArgs {
+  int64_t rows, ow, outputs, taps;
+  const T* src;
+  const int64_t* offsets;
+  const PlanePixels* pixels;
+  int64_t vectors;
+  const T* weight;
+  T* out;
+  int64_t plane;
   const Epilogue<T>* epilogue;
 };
 
@@ -145,6 +178,7 @@ struct Kernels {
   void (*gemm)(const GemmArgs<T>&);
   void (*pack)(const PackArgs<T>&);
   void (*depthwise)(const DepthwiseArgs<T>&);
+  void (*planes)(const PlanesArgs<T>&);
   void (*winograd_input)(const WinogradInputArgs<T>&);
   bool (*winograd_output)(const WinogradOutputArgs<T>&);
   void (*transpose)(const TransposeArgs<T>&);

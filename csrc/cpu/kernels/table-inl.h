@@ -6,6 +6,7 @@
 #include "gemm-inl.h"
 #include "kernel_table.h"
 #include "pack-inl.h"
+#include "planes-inl.h"
 #include "simd.h"
 #include "transpose-inl.h"
 #include "winograd-inl.h"
@@ -36,9 +37,8 @@ constexpr Kernels<T> make_kernels() {
           .lanes = kLanes,
           .gemm = &gemm<T, kBytes, kMr, kNv>,
           .pack = &pack<T, kBytes, kNv>,
-          // 2 pixels x 4 vectors: 8 accumulators, 4 of weights and 1 of x fit 16 registers; whole lines of x
-          // are read.
-          .depthwise = &depthwise<T, kBytes, 2, 4>,
+          .depthwise = &depthwise<T, kBytes>,
+          .planes = &planes<T, kBytes>,
           .winograd_input = &winograd_input<T, kBytes>,
           .winograd_output = &winograd_output<T, kBytes>,
           .transpose = &transpose<T, kBytes>,
