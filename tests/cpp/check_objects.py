@@ -7,7 +7,7 @@ symbols        an object of kernels exports its table and nothing else, and need
                compiled for a lesser CPU.
 instructions   no instruction beyond --allow=sse (x86-64 itself: no VEX or EVEX prefix) or avx2
                (no AVX-512).
-tile           the hot loop of a float --kernel is made of FMAs on --register, sums in at least
+tile           the hot loop of the float GEMM is made of FMAs on --register, sums in at least
                --accumulators of them, and no vector of it lives on the stack.
 vectors        the float arithmetic of all kernels is on whole vectors of --register.
 """
@@ -88,9 +88,9 @@ def check_instructions(args):
 
 def check_tile(args):
     for path in args.objects:
-        loop = disassembly.hot_loop(args.objdump, path, args.kernel, args.register)
+        loop = disassembly.hot_loop(args.objdump, path, "gemm", args.register)
         if loop is None:
-            yield f"{path}: no loop of float FMAs on {args.register} registers in {args.kernel}"
+            yield f"{path}: no loop of float FMAs on {args.register} registers in the GEMM"
             continue
         accumulators = loop.accumulators(args.register)
         if len(accumulators) < args.accumulators:
@@ -138,7 +138,6 @@ def main():
         if function in (check_tile, check_vectors):
             command.add_argument("--register", choices=["ymm", "zmm", "v"], required=True)
         if function is check_tile:
-            command.add_argument("--kernel", choices=["gemm", "depthwise"], default="gemm")
             command.add_argument("--accumulators", type=int, required=True)
     args = parser.parse_args()
     try:

@@ -119,8 +119,9 @@ TEST(Winograd, InfinityAndNanGoWhereTheyBelong) {
       for (size_t i = 0; i < got.size(); ++i) {
         ASSERT_EQ(std::isnan(got[i]), std::isnan(expected[i])) << "element " << i << ", value " << value;
         ASSERT_EQ(std::isinf(got[i]), std::isinf(expected[i])) << "element " << i << ", value " << value;
-        if (std::isfinite(expected[i]))
+        if (std::isfinite(expected[i])) {
           ASSERT_NEAR(got[i], expected[i], 1e-4 * std::max(1.f, std::abs(expected[i]))) << "element " << i;
+        }
       }
     }
   });
