@@ -112,6 +112,21 @@ def test_is_the_automatic_choice_and_independent_of_threads():
     assert all(np.array_equal(results[0], y) for y in results[1:])
 
 
+def test_threads_share_no_channel():
+    """One row: threads divide the channels, and the last vector overlaps the one before."""
+    rng = np.random.default_rng(4)
+    for channels in (3, 5, 9, 17, 21, 31):
+        x = rng.uniform(-1, 1, (1, 31, 190, channels)).astype("float32")
+        weight = rng.uniform(-0.05, 0.05, (channels, 1, 31, 31)).astype("float32")
+        arguments = {"groups": channels, "layout": "NHWC", "activation": "sigmoid"}
+        with ob.threads(1):
+            want = ob.conv2d(x, weight, **arguments)
+        for threads in (2, 3, 5):
+            with ob.threads(threads):
+                for _ in range(10):
+                    assert np.array_equal(ob.conv2d(x, weight, **arguments), want)
+
+
 def test_views_and_padding_read_nothing_else():
     rng = np.random.default_rng(3)
     x, weight, bias, _ = case(rng, "float32", 12, (3, 3), (9, 8))

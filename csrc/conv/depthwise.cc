@@ -34,13 +34,19 @@ class Depthwise final : public ConvAlgorithm<T> {
     if (x.sc != 1) return run_copy(x, residual, out, threads);
     const int64_t rows = g_.batch * g_.oh;
     if (rows == 0 || g_.ow == 0 || vectors_ == 0) return;
-    const TaskGrid grid = split_tasks(rows, vectors_, threads);
+    // A vector that overlaps the one before goes to the same task: two threads must not write a channel.
+    const int64_t in_run = ceil_div(run_, kernels_.lanes);
+    const bool one_run = run_ == g_.oc;
+    const int64_t unit = one_run ? 1 : in_run;
+    const int64_t units = one_run ? std::max<int64_t>(run_ / kernels_.lanes, 1) : vectors_ / in_run;
+    const TaskGrid grid = split_tasks(rows, units, threads);
     parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
       const int64_t r = task / grid.columns, c = task % grid.columns;
-      const int64_t end = part_begin(rows, grid.rows, r + 1);
-      for (int64_t row = part_begin(rows, grid.rows, r); row < end; ++row)
-        run_row(x, residual, out, row, part_begin(vectors_, grid.columns, c),
-                part_begin(vectors_, grid.columns, c + 1));
+      const int64_t row_end = part_begin(rows, grid.rows, r + 1);
+      const int64_t begin = part_begin(units, grid.columns, c) * unit;
+      const int64_t end = c + 1 == grid.columns ? vectors_ : part_begin(units, grid.columns, c + 1) * unit;
+      for (int64_t row = part_begin(rows, grid.rows, r); row < row_end; ++row)
+        run_row(x, residual, out, row, begin, end);
     });
   }
 
