@@ -87,7 +87,7 @@ def test_relative_error_of_auto(channels, kernel):
         want = conv2d_torch(shown, w, padding=kernel // 2)
         plan = ob.Conv2dPlan(w, padding=kernel // 2, input_shape=x.shape)
         error = np.sqrt(np.mean((plan(shown) - want) ** 2) / np.mean(want**2))
-        assert error <= 3e-6, (plan, error)
+        assert error <= (3e-6 if kernel == 3 else 5e-6), (plan, error)
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
