@@ -19,6 +19,8 @@ constexpr int64_t kL2BlockBytes = 128 * 1024;
 constexpr int64_t kNarrowGroup = 16;
 // About 10 us of arithmetic on one AVX2 core; starting and joining a team takes 2 to 5 us.
 constexpr int64_t kMacsPerThread = 250'000;
+// What estimates are printed in: milliseconds of one core at 3 GHz.
+constexpr double kCyclesPerMs = 3e6;
 // With fewer channels on either side the transforms cost more than they save.
 constexpr int64_t kWinogradChannels = 8;
 // Output channels whose products a block of tiles keeps: 36 points x 24 tiles x 64 x 4 bytes = 221 KB.
@@ -254,6 +256,10 @@ std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threa
     if (plan.narrow_groups) text << " grouped";
   }
   text << " threads=" << useful_threads(g, threads);
+  if (plan.algorithm != Algorithm::kReference) {
+    text.precision(3);
+    text << " estimate=" << estimate_cycles(problem, plan) / kCyclesPerMs << "ms";
+  }
   return text.str();
 }
 

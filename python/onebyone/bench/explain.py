@@ -1,4 +1,4 @@
-"""One layer by every algorithm that serves it: what each does, and what it costs."""
+"""One layer by every algorithm that serves it: what each does, should cost and did cost."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def explain(console: Console, layer: Layer, threads: int, pace: Pace, *, cold: b
         f"at the FMA peak {milliseconds(2 * macs / result.peak)} ms",
         soft_wrap=True,
     )
+    console.print("estimate: what the plan expects of one core at 3 GHz, in ms")
     _print(console, result)
 
 
@@ -43,14 +44,16 @@ def _print(console: Console, result: LayerResult) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("layout", "algorithm", "plan"):
         table.add_column(title)
-    for title in ("ms", "best ms", "of peak", "error"):
+    for title in ("estimate", "ms", "best ms", "of peak", "error"):
         table.add_column(title, justify="right")
     for name, m in result.engines.items():
         _, layout, algorithm = name.split()
+        plan, _, estimate = m.note.partition(" estimate=")
         table.add_row(
             layout,
             algorithm,
-            m.note,
+            plan,
+            estimate.removesuffix("ms"),
             milliseconds(m.median),
             milliseconds(m.best),
             f"{result.share(name):.0%}",
