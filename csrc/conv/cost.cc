@@ -75,10 +75,10 @@ double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
       filters / kMemoryBytes +
       (blocks - 1) * (filters < kL2 ? 0 : filters / (filters < kL3 ? kL3Bytes : kMemoryBytes));
   // What of a block's V and M does not stay in L2 travels: V is written once and read for every block of
-  // output channels, M written and read once.
+  // output channels, M written and read once. A line that is written travels twice.
   const double block = m * points * (ic + oc / columns) * element;
   const double travels = std::max(block - kL2, 0.0) / block;
-  const double traffic = travels * groups * work * (ic * (1 + columns) + 2 * oc) * element / kL3Bytes;
+  const double traffic = travels * groups * work * (ic * (2 + columns) + 3 * oc) * element / kL3Bytes;
   return overlapped(products, stream + traffic) + transforms;
 }
 

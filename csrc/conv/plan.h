@@ -67,8 +67,8 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
 // Threads worth starting: work too small to share runs on the caller.
 int useful_threads(const ConvGeometry& geometry, int threads);
 
-// "conv 1x64x56x56 -> 256 k1 NHWC: gemm avx2 6x16 kc=64 mc=192 threads=2 estimate=1.17ms": what the cost model
-// (cost.h) expects of one core at 3 GHz.
+// "conv 1x64x56x56 -> 256 k1 NHWC: gemm avx2 6x16 kc=64 mc=192 threads=2 estimate=1.17ms": what the cost
+// model (cost.h) expects of one core at 3 GHz.
 std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threads);
 
 }  // namespace onebyone
