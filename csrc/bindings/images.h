@@ -17,8 +17,9 @@ struct Axes {
 
 inline constexpr Axes kWeightAxes2d{0, 1, 2, 3};
 inline constexpr Axes kWeightAxes1d{0, 1, -1, 2};
-inline constexpr Axes kMatrixAxes{0, 1, -1, -1};  // linear's weight (out, in)
-inline constexpr Axes kRowsAxes{-1, 1, -1, 0};    // linear's x: rows are pixels
+inline constexpr Axes kMatrixAxes{0, 1, -1, -1};   // linear's weight (out, in)
+inline constexpr Axes kRowsAxes{-1, 1, -1, 0};     // linear's x: rows are pixels
+inline constexpr Axes kFewRowsAxes{0, 1, -1, -1};  // the same, rows are images of one pixel
 
 // ndim 3 or 4; 2 or 3.
 Axes image_axes_2d(int ndim, Layout layout);

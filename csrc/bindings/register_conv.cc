@@ -121,20 +121,24 @@ py::object linear(const py::object& x_object, const py::object& weight, const py
     fail(op, ": weight expects ", weights.weight.shape(1), " features (weight.shape[1]), x has ", features,
          " (x.shape[-1])");
 
-  // The rows of x are the pixels of one channels-last image.
+  // The rows of x are the pixels of one channels-last image; or images, where dot products with the weights
+  // in place take less time than packing them.
+  constexpr py::ssize_t kFewRows = 16;
   Shape shape(x.shape(), x.shape() + x.ndim());
   const py::ssize_t rows =
       std::accumulate(shape.begin(), shape.end() - 1, py::ssize_t{1}, std::multiplies<>());
   const py::array matrix = x.attr("reshape")(rows, features);
   shape.back() = weights.weight.shape(0);
+  const Axes axes = rows <= kFewRows ? kFewRowsAxes : kRowsAxes;
   const ConvSpec spec{.op = op,
-                      .x = image_shape({rows, features}, kRowsAxes),
+                      .x = image_shape({rows, features}, axes),
                       .layout = Layout::kNhwc,
                       .channels_from = "x.shape[-1]",
-                      .activation = parse_activation(op, activation)};
+                      .activation = parse_activation(op, activation),
+                      .once = true};
   py::array out = result_array(op, out_object, dtype, shape,
                                {{"x", x}, {"weight", weights.weight}, {"bias", weights.bias}});
-  run_once(spec, weights, matrix, kRowsAxes, py::none(), out);
+  run_once(spec, weights, matrix, axes, py::none(), out);
   return returned(out_object, x_object, out);
 }
 

@@ -50,6 +50,10 @@ ConvAlgorithmPtr<T> make_depthwise_nchw(const ConvProblem&, const Kernels<T>&, c
 template <class T>
 ConvAlgorithmPtr<T> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
                                   const ConvWeights<T>&, ConvAlgorithmPtr<T> exact);
+// From one pixel to one pixel. With problem.once the weights are read in place: they must outlive the
+// algorithm.
+template <class T>
+ConvAlgorithmPtr<T> make_dot(const ConvProblem&, const Kernels<T>&, const ConvWeights<T>&);
 template <class T>
 ConvAlgorithmPtr<T> make_reference(const ConvProblem&, const Kernels<T>&, const ConvWeights<T>&);
 

@@ -37,6 +37,14 @@ double gemm_cycles(const ConvPlan& plan, double m, double n, double k) {
   return row_tiles * panels * (k * accumulators / (kFmas * kGemmShare) + kTileCycles) + kCallCycles;
 }
 
+// Dot products read all weights, and are fast enough for it.
+double dot_cycles(const ConvProblem& problem, const ConvPlan& plan) {
+  const ConvGeometry& g = problem.geometry;
+  const double weights = static_cast<double>(g.oc * g.ic), rows = static_cast<double>(g.batch);
+  return overlapped(rows * (weights / plan.lanes + static_cast<double>(g.oc)),
+                    weights * problem.element_bytes / kMemoryBytes);
+}
+
 double direct_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const ConvGeometry& g = problem.geometry;
   const double pixels = static_cast<double>(g.batch * g.out_pixels());
@@ -97,7 +105,9 @@ double estimate_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   switch (plan.algorithm) {
     case Algorithm::kWinograd: return winograd_cycles(problem, plan);
     case Algorithm::kDepthwise: return narrow_cycles(problem, plan);
-    default: return plan.narrow_groups ? narrow_cycles(problem, plan) : direct_cycles(problem, plan);
+    default:
+      if (plan.dot) return dot_cycles(problem, plan);
+      return plan.narrow_groups ? narrow_cycles(problem, plan) : direct_cycles(problem, plan);
   }
 }
 

@@ -32,6 +32,11 @@ constexpr double kRoughCost = 1.08;
 constexpr int64_t kRoughChannels = 256;
 
 bool is_depthwise(const ConvGeometry& g) { return g.groups > 1 && g.groups == g.ic; }
+// 1x1 from one pixel to one.
+bool is_single_pixel(const ConvGeometry& g) {
+  return g.groups == 1 && g.taps() == 1 && g.ih == 1 && g.iw == 1 && g.out_pixels() == 1 && g.pad.top == 0 &&
+         g.pad.left == 0;
+}
 bool winograd_serves(const ConvGeometry& g) {
   return g.stride.h == 1 && g.stride.w == 1 && g.dilation.h == 1 && g.dilation.w == 1 && g.taps() > 1 &&
          largest_winograd_tile(g.kh) > 0 && largest_winograd_tile(g.kw) > 0;
@@ -224,7 +229,10 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
     case Algorithm::kDepthwise: plan_depthwise(problem.geometry, plan); break;
     case Algorithm::kWinograd: plan_winograd(problem, plan); break;
     default:
-      if (has_narrow_groups(problem.geometry, problem.layout, plan)) {
+      if (is_single_pixel(problem.geometry)) {
+        plan.dot = true;
+        plan.mr = plan.nr = 0;
+      } else if (has_narrow_groups(problem.geometry, problem.layout, plan)) {
         plan.narrow_groups = true;
         plan_depthwise(problem.geometry, plan);
       } else {
@@ -253,13 +261,14 @@ std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threa
     if (plan.nc) text << " nc=" << plan.nc;
     if (plan.tile_h) text << " tile=" << plan.tile_h << "x" << plan.tile_w;
     if (plan.filter_rows) text << " rows";
+    if (plan.dot) text << " dot";
     if (plan.narrow_groups) text << " grouped";
   }
-  text << " threads=" << useful_threads(g, threads);
   if (plan.algorithm != Algorithm::kReference) {
     text.precision(3);
     text << " estimate=" << estimate_cycles(problem, plan) / kCyclesPerMs << "ms";
   }
+  text << " threads=" << useful_threads(g, threads);
   return text.str();
 }
 

@@ -57,6 +57,7 @@ struct ConvPlan {
   int64_t nc = 0;      // NCHW: pixels packed per cache block; depthwise, narrow groups: channels that vectors
                        // divide; Winograd: output channels per block
   int tile_h = 0, tile_w = 0;  // Winograd: outputs per tile along each side
+  bool dot = false;            // 1x1 from one pixel to one: dot products with the weights as they are
   bool narrow_groups = false;  // the depthwise kernels serve groups of a few channels
   bool filter_rows = false;    // NHWC: a row of the filter is one run of products (window_table.h)
 };
@@ -67,7 +68,7 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
 // Threads worth starting: work too small to share runs on the caller.
 int useful_threads(const ConvGeometry& geometry, int threads);
 
-// "conv 1x64x56x56 -> 256 k1 NHWC: gemm avx2 6x16 kc=64 mc=192 threads=2 estimate=1.17ms": what the cost
+// "conv 1x64x56x56 -> 256 k1 NHWC: gemm avx2 6x16 kc=64 mc=192 estimate=1.17ms threads=2": what the cost
 // model (cost.h) expects of one core at 3 GHz.
 std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threads);
 

@@ -34,6 +34,8 @@ const std::vector<ConvCase> kPointwise = {
     {{2, 15, 6, 5}, {21, 5, 1, 1}, {1, 1}, AutoPadding::kValid, {1, 1}, 3},  // groups
     {{1, 6, 3, 3}, {6, 1, 1, 1}, {1, 1}, AutoPadding::kValid, {1, 1}, 6},    // a group of one channel
     {{1, 5, 37, 41}, {9, 5, 1, 1}},                                          // several blocks of pixels
+    {{1, 70, 1, 1}, {37, 70, 1, 1}},                                         // one pixel
+    {{5, 33, 1, 1}, {6, 33, 1, 1}},
 };
 const std::vector<ConvCase> kWindows = {
     {{1, 1, 3, 3}, {1, 1, 3, 3}},
@@ -213,6 +215,9 @@ TYPED_TEST(Convolution, PointwiseSameBitsForAnyThreads) {
 }
 TYPED_TEST(Convolution, WindowsSameBitsForAnyThreads) {
   this->same_bits({{1, 29, 19, 17}, {61, 29, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}});
+}
+TYPED_TEST(Convolution, PixelSameBitsForAnyThreads) {
+  this->same_bits({{3, 1031, 1, 1}, {1500, 1031, 1, 1}});
 }
 TYPED_TEST(Convolution, GroupsSameBitsForAnyThreads) {
   this->same_bits({{1, 33, 37, 31}, {93, 11, 3, 3}, {1, 1}, AutoPadding::kSame, {1, 1}, 3});

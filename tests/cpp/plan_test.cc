@@ -88,7 +88,7 @@ auto fields(const ConvPlan& p) {
 TEST(MakePlan, SameProblemSamePlanAndBlocksThatWork) {
   const std::vector<std::pair<ImageShape, std::array<int64_t, 4>>> shapes = {
       {{1, 64, 56, 56}, {256, 64, 1, 1}},   {{1, 3, 224, 224}, {64, 3, 7, 7}},
-      {{1, 2048, 7, 7}, {512, 2048, 1, 1}}, {{2, 1, 1, 1}, {1, 1, 1, 1}},
+      {{1, 2048, 7, 7}, {512, 2048, 1, 1}}, {{2, 1, 1, 2}, {1, 1, 1, 1}},
       {{1, 5000, 3, 3}, {1, 5000, 3, 3}},   {{1, 0, 3, 3}, {2, 0, 3, 3}},
       {{0, 4, 3, 3}, {2, 4, 3, 3}}};
   for (const RunnableIsa& isa : runnable_isas())
@@ -144,6 +144,7 @@ TEST(Describe, ReadsAsDocumented) {
       gemm.find("conv 1x64x56x56 -> 256 k1 NHWC: gemm " + std::string(kernels.isa) + " " + tile + " kc=64"),
       0u)
       << gemm;
+  EXPECT_NE(gemm.find(" estimate="), std::string::npos) << gemm;
   EXPECT_EQ(gemm.find(" threads=2"), gemm.size() - 10) << gemm;
 
   const std::string direct =

@@ -60,6 +60,20 @@ struct GemmArgs {
   const Epilogue<T>* epilogue;
 };
 
+// c[i][j] = epilogue(sum over p < k of a[i * lda + p] * b[j * ldb + p]) for i < m, j < n; c and residual have
+// rows of ldc. bias_n: n values; bias_m is not used.
+template <class T>
+struct DotArgs {
+  int64_t m, n, k;
+  const T* a;
+  int64_t lda;
+  const T* b;
+  int64_t ldb;
+  T* c;
+  int64_t ldc;
+  const Epilogue<T>* epilogue;
+};
+
 // Packs columns for GemmArgs::b, one vector of `lanes` columns at a time. For every k < kc, the ops in order:
 // dst[k * nr + op.dst + l] = src[k * k_stride + op.src + l * lane_stride] for op.from <= l < op.to;
 // lanes below op.from keep what earlier ops gave them, lanes from op.to on are left to later ops.
@@ -176,6 +190,7 @@ struct Kernels {
   int mr, nr;  // the register tile: mr rows x nr columns
   int lanes;   // elements of a vector
   void (*gemm)(const GemmArgs<T>&);
+  void (*dot)(const DotArgs<T>&);
   void (*pack)(const PackArgs<T>&);
   void (*depthwise)(const DepthwiseArgs<T>&);
   void (*planes)(const PlanesArgs<T>&);

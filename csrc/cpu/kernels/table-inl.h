@@ -3,6 +3,7 @@
 
 #include "activation-inl.h"
 #include "depthwise-inl.h"
+#include "dot-inl.h"
 #include "gemm-inl.h"
 #include "kernel_table.h"
 #include "pack-inl.h"
@@ -36,6 +37,7 @@ constexpr Kernels<T> make_kernels() {
           .nr = kNv * kLanes,
           .lanes = kLanes,
           .gemm = &gemm<T, kBytes, kMr, kNv>,
+          .dot = &dot<T, kBytes>,
           .pack = &pack<T, kBytes, kNv>,
           .depthwise = &depthwise<T, kBytes>,
           .planes = &planes<T, kBytes>,

@@ -48,12 +48,13 @@ def _print(console: Console, result: LayerResult) -> None:
         table.add_column(title, justify="right")
     for name, m in result.engines.items():
         _, layout, algorithm = name.split()
-        plan, _, estimate = m.note.partition(" estimate=")
+        plan, _, rest = m.note.partition(" estimate=")
+        estimate, _, threads = rest.partition("ms")
         table.add_row(
             layout,
             algorithm,
-            plan,
-            estimate.removesuffix("ms"),
+            plan + threads,
+            estimate,
             milliseconds(m.median),
             milliseconds(m.best),
             f"{result.share(name):.0%}",
