@@ -185,7 +185,9 @@ class Winograd final : public ConvAlgorithm<T> {
       for (int64_t i = 0; i < count; ++i) {
         const Tile& tile = s.tiles[i];
         const int64_t iy = tile.oy - g_.pad.top, ix = tile.ox - g_.pad.left;
-        const T* src = x.data + (tile.image * x.sn + first + iy * x.sh + ix * x.sw);
+        // An image without pixels, all padding, has no memory either.
+        const T* src =
+            x.empty() ? zeros_.data() : x.data + (tile.image * x.sn + first + iy * x.sh + ix * x.sw);
         input_tile(tile, {src, x.sh, x.sw}, channels, s.points);
       }
       return;
