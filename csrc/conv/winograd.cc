@@ -216,7 +216,7 @@ class Winograd final : public ConvAlgorithm<T> {
     const int64_t x_begin = std::clamp<int64_t>(left, 0, g_.iw), x_end = std::clamp(right, x_begin, g_.iw);
     const int64_t top = front.oy - g_.pad.top, width = x_end - x_begin;
     for (int64_t i = 0; i < front.mh + g_.kh - 1; ++i) {
-      if (top + i < 0 || top + i >= g_.ih) continue;
+      if (top + i < 0 || top + i >= g_.ih || width == 0) continue;
       const T* src = x.data + front.image * x.sn + channel * x.sc + (top + i) * x.sh + x_begin * x.sw;
       T* dst = s.strip + i * width * channels;
       if (x.sw == 1) {
