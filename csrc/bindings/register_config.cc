@@ -49,7 +49,7 @@ double read_bandwidth(const py::object& num_threads, int64_t bytes, double secon
   if (bytes < 1) fail("measure_read_bandwidth: bytes must be at least 1, got ", bytes);
   if (!(seconds >= 0 && seconds <= 60))
     fail("measure_read_bandwidth: seconds must be from 0 to 60, got ", seconds);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return measure_read_bandwidth(threads, bytes, seconds);
 }
 
