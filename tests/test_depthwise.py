@@ -78,6 +78,30 @@ def test_widths_and_uneven_padding(width, stride):
             assert np.abs(y - want).max() <= tolerance("float32", kernel)
 
 
+@pytest.mark.parametrize("far", [40, 1000, 30_000, 2**31, 2**38])
+@pytest.mark.parametrize("groups", [4, 8])
+def test_far_taps_take_no_memory(far, groups):
+    """Padding and strides many times the image, of which no row is ever written down."""
+    rng = np.random.default_rng(5)
+    x, weight, bias, _ = case(rng, "float32", 8, (1, 1), (5, 6))
+    weight = rng.uniform(-1, 1, (8, 8 // groups, 3, 3)).astype("float32")
+    for extra in ({"dilation": far}, {"stride": far}, {"dilation": (1, far), "stride": (far, 1)}):
+        arguments = {"padding": extra.get("dilation", 1), "groups": groups, **extra}
+        want = ob.conv2d(x, weight, bias, **arguments, layout="NHWC", algorithm="reference")
+        last = ob.conv2d(x, weight, bias, **arguments, layout="NHWC")
+        first = ob.conv2d(planes(x), weight, bias, **arguments)
+        for y in (last, np.moveaxis(first, -3, -1)):
+            assert np.abs(y - want).max() <= 2 * tolerance("float32", (3, 3))
+
+
+def test_says_what_padding_it_cannot_serve():
+    x = np.ones((1, 8, 5, 6), np.float32)
+    weight = np.ones((8, 1, 3, 3), np.float32)
+    with pytest.raises(ValueError, match=r"dilation \(1000, 1000\)") as error:
+        ob.conv2d(x, weight, padding=1000, dilation=1000, groups=8, algorithm="depthwise")
+    assert "'auto' or 'direct'" in str(error.value)
+
+
 @pytest.mark.parametrize("activation", [None, "relu", "relu6", "silu", ("leaky_relu", 0.2)])
 @pytest.mark.parametrize("channels", [3, 21])
 def test_epilogue(activation, channels):

@@ -29,8 +29,9 @@ class DepthwiseNchw final : public ConvAlgorithm<T> {
         products_(g_.taps() * g_.group_ic()),
         weight_(pack_weight_rows(g_, weights.weight, products_)),
         bias_(pack_bias(g_, weights, 1)),
-        phase_(ceil_div(g_.iw + g_.pad.left + g_.pad.right, g_.stride.w) + kernels.lanes),
-        pitch_(phase_ * g_.stride.w) {
+        stride_(g_.ow > 1 ? g_.stride.w : 1),
+        phase_(ceil_div(g_.iw + g_.pad.left + g_.pad.right, stride_) + kernels.lanes),
+        pitch_(phase_ * stride_) {
     const int64_t row_bytes = std::max<int64_t>(pitch_ * g_.group_ic(), 1) * static_cast<int64_t>(sizeof(T));
     const int64_t fit = (kBandBytes / row_bytes - input_rows(1)) / g_.stride.h + 1;
     const int64_t most = std::clamp<int64_t>(fit, 1, std::max<int64_t>(g_.oh, 1));
@@ -66,7 +67,7 @@ class DepthwiseNchw final : public ConvAlgorithm<T> {
     return (rows - 1) * g_.stride.h + (g_.kh - 1) * g_.dilation.h + 1;
   }
   // Where a padded row keeps its column.
-  int64_t column(int64_t x) const { return x % g_.stride.w * phase_ + x / g_.stride.w; }
+  int64_t column(int64_t x) const { return x % stride_ * phase_ + x / stride_; }
 
   void run_band(const ImageView<const T>& x, const T* residual, T* out, int64_t n, int64_t group, int64_t row,
                 int64_t rows) const {
@@ -104,20 +105,19 @@ class DepthwiseNchw final : public ConvAlgorithm<T> {
 
   // A row of the image between its padding, column x at to[column(x)].
   void fill_row(const T* from, int64_t step, T* to) const {
-    const int64_t stride = g_.stride.w;
-    for (int64_t phase = 0; phase < stride; ++phase, to += phase_) {
+    for (int64_t phase = 0; phase < stride_; ++phase, to += phase_) {
       // The first column of the image in this phase, and how many there are.
-      const int64_t begin = std::min(ceil_div(std::max<int64_t>(g_.pad.left - phase, 0), stride), phase_);
-      const int64_t x = begin * stride + phase - g_.pad.left;
-      const int64_t count = x < g_.iw ? std::min(ceil_div(g_.iw - x, stride), phase_ - begin) : 0;
+      const int64_t begin = std::min(ceil_div(std::max<int64_t>(g_.pad.left - phase, 0), stride_), phase_);
+      const int64_t x = begin * stride_ + phase - g_.pad.left;
+      const int64_t count = x < g_.iw ? std::min(ceil_div(g_.iw - x, stride_), phase_ - begin) : 0;
       std::fill_n(to, begin, T(0));
       const T* src = from + x * step;
-      if (stride * step == 1)
+      if (stride_ * step == 1)
         std::memcpy(to + begin, src, count * sizeof(T));
-      else if (stride * step == 2)
+      else if (stride_ * step == 2)
         for (int64_t i = 0; i < count; ++i) to[begin + i] = src[2 * i];
       else
-        for (int64_t i = 0; i < count; ++i) to[begin + i] = src[i * stride * step];
+        for (int64_t i = 0; i < count; ++i) to[begin + i] = src[i * stride_ * step];
       std::fill_n(to + begin + count, phase_ - begin - count, T(0));
     }
   }
@@ -127,6 +127,7 @@ class DepthwiseNchw final : public ConvAlgorithm<T> {
   const Activation activation_;
   const int64_t products_;  // per output: taps x channels of a group
   const AlignedBuffer<T> weight_, bias_;
+  const int64_t stride_;         // of columns; one alone has none
   const int64_t phase_, pitch_;  // elements of a laid-out row: of one remainder, and of all
   int64_t bands_, band_rows_, plane_;
   std::vector<int64_t> offsets_;     // of each product from an output's place

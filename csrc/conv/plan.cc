@@ -17,6 +17,9 @@ constexpr int64_t kPanelBytes = 16 * 1024;
 constexpr int64_t kL2BlockBytes = 128 * 1024;
 // Narrower groups leave most of a GEMM's tile empty.
 constexpr int64_t kNarrowGroup = 16;
+// Padding that depthwise kernels lay out: at most so many times the image, or 1 MB of float32.
+constexpr double kPaddedImages = 16;
+constexpr int64_t kPaddedPixels = 16 * 1024;
 // About 10 us of arithmetic on one AVX2 core; starting and joining a team takes 2 to 5 us.
 constexpr int64_t kMacsPerThread = 250'000;
 // What estimates are printed in: milliseconds of one core at 3 GHz.
@@ -36,6 +39,14 @@ bool is_depthwise(const ConvGeometry& g) { return g.groups > 1 && g.groups == g.
 bool is_single_pixel(const ConvGeometry& g) {
   return g.groups == 1 && g.taps() == 1 && g.ih == 1 && g.iw == 1 && g.out_pixels() == 1 && g.pad.top == 0 &&
          g.pad.left == 0;
+}
+// Channels-first depthwise kernels lay out rows with their padding (depthwise_nchw.cc): a far dilation would
+// make that many images of zeros, where the GEMM packs what its taps meet.
+bool padding_fits(const ConvGeometry& g, Layout layout) {
+  const double rows = static_cast<double>((g.kh - 1) * g.dilation.h + 1);
+  const double columns = static_cast<double>(g.iw + g.pad.left + g.pad.right);
+  return layout == Layout::kNhwc ||
+         rows * columns <= kPaddedImages * static_cast<double>(std::max(g.ih * g.iw, kPaddedPixels));
 }
 bool winograd_serves(const ConvGeometry& g) {
   return g.stride.h == 1 && g.stride.w == 1 && g.dilation.h == 1 && g.dilation.w == 1 && g.taps() > 1 &&
@@ -97,10 +108,16 @@ int useful_threads(const ConvGeometry& geometry, int threads) {
 
 namespace {
 
-void check_algorithm(const std::string& op, const ConvGeometry& g, Algorithm algorithm) {
+void check_algorithm(const std::string& op, const ConvProblem& problem) {
+  const ConvGeometry& g = problem.geometry;
+  const Algorithm algorithm = problem.algorithm;
   if (algorithm == Algorithm::kDepthwise && !is_depthwise(g))
     fail(op, ": algorithm 'depthwise' serves groups of one channel, got ", g.ic, " input channels in ",
          g.groups, " groups; use 'auto' or 'direct'");
+  if (algorithm == Algorithm::kDepthwise && !padding_fits(g, problem.layout))
+    fail(op, ": algorithm 'depthwise' does not serve padding of many images in layout NCHW, got dilation (",
+         g.dilation.h, ", ", g.dilation.w, ") and padding ((", g.pad.top, ", ", g.pad.bottom, "), (",
+         g.pad.left, ", ", g.pad.right, ")) around ", g.ih, "x", g.iw, "; use 'auto' or 'direct'");
   if (algorithm == Algorithm::kGemm && g.taps() != 1)
     fail(op, ": algorithm 'gemm' serves 1x1 kernels, weight's is ", g.kh, "x", g.kw,
          " (weight.shape[2:]); use 'auto' or 'direct'");
@@ -121,7 +138,7 @@ void check_algorithm(const std::string& op, const ConvGeometry& g, Algorithm alg
 // narrower ones would be gathered, which costs ten times the arithmetic.
 bool has_narrow_groups(const ConvGeometry& g, Layout layout, const ConvPlan& tile) {
   const int64_t ic = g.group_ic(), oc = g.group_oc();
-  if (layout == Layout::kNchw) return g.groups > 1 && ic <= 8 && oc <= 8;
+  if (layout == Layout::kNchw) return g.groups > 1 && ic <= 8 && oc <= 8 && padding_fits(g, layout);
   if (g.groups <= 1 || g.ic < tile.lanes || g.oc < tile.lanes || oc >= tile.nr) return false;
   if (oc < tile.lanes && (tile.lanes % oc != 0 || ic > oc)) return false;
   return 2 * oc <= tile.nr || ic < kNarrowGroup;
@@ -196,7 +213,7 @@ void plan_winograd(const ConvProblem& problem, ConvPlan& plan) {
 
 Algorithm choose(const ConvProblem& problem, const ConvPlan& tile) {
   const ConvGeometry& g = problem.geometry;
-  if (is_depthwise(g)) return Algorithm::kDepthwise;
+  if (is_depthwise(g) && padding_fits(g, problem.layout)) return Algorithm::kDepthwise;
   if (g.taps() == 1) return Algorithm::kGemm;
   if (problem.exact || has_narrow_groups(g, problem.layout, tile) || !winograd_serves(g) ||
       g.group_ic() < kWinogradChannels || g.group_oc() < kWinogradChannels)
@@ -222,7 +239,7 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
   plan.lanes = is_double ? kernels.f64.lanes : kernels.f32.lanes;
   plan.mr = is_double ? kernels.f64.mr : kernels.f32.mr;
   plan.nr = is_double ? kernels.f64.nr : kernels.f32.nr;
-  check_algorithm(op, problem.geometry, problem.algorithm);
+  check_algorithm(op, problem);
   plan.algorithm = problem.algorithm == Algorithm::kAuto ? choose(problem, plan) : problem.algorithm;
   switch (plan.algorithm) {
     case Algorithm::kReference: return {.algorithm = plan.algorithm, .isa = plan.isa};
