@@ -95,9 +95,9 @@ struct PackArgs {
 };
 
 // A row of `ow` output pixels of a depthwise or grouped convolution, channels last:
-// out[i][j] = epilogue(sum over r < kh, s < kw, c < group_ic of rows[r][place(i, s)][j / group_oc * group_ic
-// + c]
-// * w[first_row + r][s][c][j]) for i < ow and the output channels j of vectors [begin, end); taps whose
+// out[i][j] = epilogue(sum over r < kh, s < kw, c < group_ic of
+//   rows[r][place(i, s)][j / group_oc * group_ic + c] * w[first_row + r][s][c][j])
+// for i < ow and the output channels j of vectors [begin, end); taps whose
 // place(i, s) = i * stride - left + s * dilation is not in [0, width) are left out.
 // Vectors divide runs of `run` output channels, which divide oc: within a run vector v is the channels
 // [first, first + lanes), first = min(v * lanes, run - lanes); the last may overlap the one before. Its
@@ -125,8 +125,9 @@ struct PlanePixels {
   int64_t src, out;
 };
 // Rows of a depthwise or grouped convolution, channels first, of one group:
-// out[o * plane + p.out + l] = epilogue(sum over t < taps of src[p.src + offsets[t] + l] * weight[o * taps +
-// t]) for o < outputs, the vectors p of `pixels` and their lanes l < min(lanes, ow). Whole vectors of src are
+// out[o * plane + p.out + l] = epilogue(sum over t < taps of
+//   src[p.src + offsets[t] + l] * weight[o * taps + t])
+// for o < outputs, the vectors p of `pixels` and their lanes l < min(lanes, ow). Whole vectors of src are
 // readable. The pixels of the `rows` rows lie one after another in out. bias_m: `outputs` values; bias_n is
 // not used.
 template <class T>

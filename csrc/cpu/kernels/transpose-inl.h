@@ -23,9 +23,8 @@ ONEBYONE_INLINE typename S::Vec shuffle(typename S::Vec a, typename S::Vec b, In
 #endif
 }
 
-// Exchanges the off-diagonal blocks of kBlock lanes between rows that are kBlock apart: after kBlock = kLanes
-// / 2,
-// ..., 1 the square of kLanes rows is transposed.
+// Exchanges the off-diagonal blocks of kBlock lanes between rows that are kBlock apart: after kBlock =
+// kLanes / 2, ..., 1 the square of kLanes rows is transposed.
 template <class S, int kBlock = S::kLanes / 2>
 ONEBYONE_INLINE void transpose_square(typename S::Vec* v) {
   if constexpr (kBlock > 0) {

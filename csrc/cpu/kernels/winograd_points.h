@@ -1,5 +1,5 @@
 // winograd_points.h - where Winograd's transforms evaluate their polynomials. Shared by the kernels
-// (winograd-inl.h) and by the filter transform (conv/winograd_filter.cc). Constants alone.
+// (winograd-inl.h) and by the filter transform (conv/winograd_tiles.cc). Constants alone.
 //
 // F(m, r) makes m outputs of an r-tap filter from n = m + r - 1 products, one a point (Winograd 1980; Lavin
 // and Gray, arXiv 1509.09308; the matrices are Toom and Cook's). A tile of n points uses the first n of this
