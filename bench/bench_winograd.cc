@@ -11,7 +11,6 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <memory>
 #include <stdexcept>
@@ -123,19 +122,18 @@ class Parts {
 
   void input(int64_t block) {
     for_tiles(block, [&](const Tile& t) {
-      std::array<const float*, kMaxPoints * kMaxPoints> pixels;
-      for (int64_t i = 0; i < t.nh; ++i)
-        for (int64_t j = 0; j < t.nw; ++j) {
-          const int64_t y = t.oy + i - g_.pad.top, x = t.ox + j - g_.pad.left;
-          const bool inside = y >= 0 && y < g_.ih && x >= 0 && x < g_.iw;
-          pixels[i * t.nw + j] =
-              inside ? data_.x.data() + ((t.image * g_.ih + y) * g_.iw + x) * g_.ic : zeros_.data();
-        }
+      const int64_t iy = t.oy - g_.pad.top, ix = t.ox - g_.pad.left, row = g_.iw * g_.ic;
       kernels_.winograd_input({.nh = t.nh,
                                .nw = t.nw,
-                               .pixels = pixels.data(),
-                               .next_pixels = nullptr,
-                               .offset = 0,
+                               .top = static_cast<int>(std::clamp<int64_t>(-iy, 0, t.nh)),
+                               .bottom = static_cast<int>(std::clamp<int64_t>(g_.ih - iy, 0, t.nh)),
+                               .left = static_cast<int>(std::clamp<int64_t>(-ix, 0, t.nw)),
+                               .right = static_cast<int>(std::clamp<int64_t>(g_.iw - ix, 0, t.nw)),
+                               .src = data_.x.data() + t.image * g_.ih * row + iy * row + ix * g_.ic,
+                               .zeros = zeros_.data(),
+                               .src_h = row,
+                               .src_w = g_.ic,
+                               .ahead = t.mw * g_.ic,
                                .channels = g_.ic,
                                .dst = v_.data() + t.row * v_row_,
                                .stride_h = v_point_ * wide_.points(),
