@@ -161,10 +161,5 @@ int run(int argc, char** argv) {
 }  // namespace onebyone::bench
 
 int main(int argc, char** argv) {
-  try {
-    return onebyone::bench::run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bench_conv: %s\n", error.what());
-    return 2;
-  }
+  return onebyone::bench::run_main("bench_conv", onebyone::bench::run, argc, argv);
 }

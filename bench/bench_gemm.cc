@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -164,10 +163,5 @@ int run(int argc, char** argv) {
 }  // namespace onebyone::bench
 
 int main(int argc, char** argv) {
-  try {
-    return onebyone::bench::run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bench_gemm: %s\n", error.what());
-    return 2;
-  }
+  return onebyone::bench::run_main("bench_gemm", onebyone::bench::run, argc, argv);
 }

@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -281,10 +280,5 @@ int run(int argc, char** argv) {
 }  // namespace onebyone::bench
 
 int main(int argc, char** argv) {
-  try {
-    return onebyone::bench::run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bench_winograd: %s\n", error.what());
-    return 2;
-  }
+  return onebyone::bench::run_main("bench_winograd", onebyone::bench::run, argc, argv);
 }

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <exception>
 #include <random>
 
 #include "core/check.h"
@@ -14,7 +15,7 @@
 namespace onebyone::bench {
 namespace {
 
-// Before and after each repetition: long enough for the clock to settle, short beside the default 0.2 s
+// Before and after each repetition: long enough for the clock to settle, short beside the default 0.1 s
 // between.
 constexpr double kPeakSeconds = 0.02;
 
@@ -82,6 +83,15 @@ int64_t parse_number(std::string_view flag, std::string_view text, int64_t most)
   if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > most)
     fail(flag, " must be a whole number from 1 to ", most, "; got '", text, "'");
   return value;
+}
+
+int run_main(const char* program, int (*run)(int, char**), int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", program, error.what());
+    return 2;
+  }
 }
 
 Harness::Harness(int& argc, char** argv, void (*print_help)())

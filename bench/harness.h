@@ -40,7 +40,10 @@ std::vector<std::pair<std::string_view, std::string_view>> own_flags(int argc, c
 // A whole number from 1 to `most`, or std::invalid_argument naming the flag.
 int64_t parse_number(std::string_view flag, std::string_view text, int64_t most);
 
-// A main: register benchmarks, then run the chosen ones.
+// What main does: returns run's exit code, or says what it threw and returns 2.
+int run_main(const char* program, int (*run)(int argc, char** argv), int argc, char** argv);
+
+// Inside `run`: register benchmarks, then run the chosen ones.
 class Harness {
  public:
   // Takes the library's flags out of argv; a bad one ends the process.
