@@ -1,6 +1,6 @@
 // conv/algorithm.h - what every convolution algorithm is: prepared once from the weights, then run.
-// Implemented by implicit_gemm_nhwc.cc, implicit_gemm_nchw.cc, depthwise.cc, depthwise_nchw.cc, reference.cc;
-// owned by Conv2d (conv2d.h).
+// Implemented by implicit_gemm_nhwc.cc, implicit_gemm_nchw.cc, winograd.cc, depthwise.cc, depthwise_nchw.cc,
+// reference.cc; owned by Conv2d (conv2d.h).
 #pragma once
 
 #include <memory>
