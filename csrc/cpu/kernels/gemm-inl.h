@@ -20,12 +20,34 @@ constexpr int64_t kSumBlock = 128;
 // as before.
 constexpr int kPrefetchRows = 64;
 
-// One copy for all tiles: inlined into each, its loops would be most of the code.
-template <class T>
-__attribute__((noinline)) void copy_block(const T* src, int64_t src_ld, T* dst, int64_t dst_ld, int64_t rows,
-                                          int64_t columns) {
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t j = 0; j < columns; ++j) dst[r * dst_ld + j] = src[r * src_ld + j];
+// GemmTile::finish for a tile at row i, column j of whose last vector `tail` columns lie in C. acc: its rows
+// of `vecs` vectors. One copy for all tiles: inlined into each, it would be most of the code.
+template <class S>
+__attribute__((noinline)) void finish_ragged(const GemmArgs<typename S::Scalar>& args, int64_t i, int64_t j,
+                                             int rows, int vecs, int tail, const typename S::Scalar* acc) {
+  using T = typename S::Scalar;
+  using Vec = typename S::Vec;
+  const Epilogue<T>* const e = args.epilogue;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t v = 0; v < vecs; ++v, acc += S::kLanes) {
+      const bool whole = v + 1 < vecs;
+      const auto load = [&](const T* p) { return whole ? S::load(p) : S::load_first(p, tail); };
+      const int64_t column = j + v * S::kLanes, at = (i + r) * args.ldc + column;
+      Vec sum = S::load(acc);
+      if (args.accumulate) sum += load(args.c + at);
+      if (e) {
+        if (e->bias_n) sum += S::load(e->bias_n + column);
+        if (e->bias_m) sum += S::broadcast(e->bias_m[i + r]);
+        if (e->residual) sum += load(e->residual + at);
+        if (e->activation.kind == ActivationKind::kClip)
+          sum = clip<S>(sum, static_cast<T>(e->activation.a), static_cast<T>(e->activation.b));
+      }
+      if (whole)
+        S::store(args.c + at, sum);
+      else
+        S::store_first(args.c + at, sum, tail);
+    }
+  }
 }
 
 // Tiles of kMr rows x kNv vectors; B's panels are kNr wide, kNr >= kNv * kLanes.
@@ -35,52 +57,42 @@ struct GemmTile {
   using Vec = typename S::Vec;
   static constexpr int kColumns = kNv * S::kLanes;
 
-  // `tiles` tiles below each other from row i, all at column j, where b's panel begins.
-  static __attribute__((noinline)) void run(const GemmArgs<T>& args, int64_t i, int64_t tiles, int64_t j,
-                                            const T* b) {
-    if (args.taps * args.kc <= kSumBlock) {
-      for (; tiles > 0; --tiles, i += kMr) {
-        Vec acc[kMr][kNv];
-        multiply(args, args.a_rows + i, b, acc);
-        finish(args, i, j, acc);
-      }
-    } else {
-      for (; tiles > 0; --tiles, i += kMr) {
-        Vec acc[kMr][kNv];
-        multiply_by_blocks(args, args.a_rows + i, b, acc);
-        finish(args, i, j, acc);
-      }
-    }
-  }
-
-  // The same for a tile that reaches past the last column: by way of a whole tile on the stack.
-  static void run_ragged(const GemmArgs<T>& args, int64_t i, int64_t tiles, int64_t j, const T* b) {
-    const int64_t columns = args.n - j;
-    T c[kMr * kColumns] = {}, residual[kMr * kColumns] = {};
-    Epilogue<T> epilogue;
-    GemmArgs<T> whole = args;
-    whole.c = c;
-    whole.ldc = kColumns;
-    if (args.epilogue) whole.epilogue = &epilogue;
-    for (; tiles > 0; --tiles, i += kMr) {
-      T* out = args.c + i * args.ldc + j;
-      if (args.accumulate) copy_block<T>(out, args.ldc, c, kColumns, kMr, columns);
-      if (args.epilogue) {
-        epilogue = *args.epilogue;
-        if (epilogue.bias_m) epilogue.bias_m += i;
-        if (epilogue.bias_n) epilogue.bias_n += j;
-        if (epilogue.residual) {
-          copy_block<T>(epilogue.residual + i * args.ldc + j, args.ldc, residual, kColumns, kMr, columns);
-          epilogue.residual = residual;
-        }
-      }
-      whole.a_rows = args.a_rows + i;
-      run(whole, 0, 1, 0, b);
-      copy_block<T>(c, kColumns, out, args.ldc, kMr, columns);
-    }
+  // `tiles` tiles below each other from row i, all at column j, where b's panel begins. Of the last vector
+  // `tail` columns lie in C: kLanes, or fewer in the last panel.
+  static void run(const GemmArgs<T>& args, int64_t i, int64_t tiles, int64_t j, int tail, const T* b) {
+    return args.taps * args.kc <= kSumBlock ? run_short(args, i, tiles, j, tail, b)
+                                            : run_long(args, i, tiles, j, tail, b);
   }
 
  private:
+  // Two functions, because one that held both would keep fewer pointers in registers.
+  static __attribute__((noinline)) void run_short(const GemmArgs<T>& args, int64_t i, int64_t tiles,
+                                                  int64_t j, int tail, const T* b) {
+    for (; tiles > 0; --tiles, i += kMr) {
+      Vec acc[kMr][kNv];
+      prefetch(args, i, j);
+      multiply(args, args.a_rows + i, b, acc);
+      finish(args, i, j, tail, acc);
+    }
+  }
+  static __attribute__((noinline)) void run_long(const GemmArgs<T>& args, int64_t i, int64_t tiles, int64_t j,
+                                                 int tail, const T* b) {
+    for (; tiles > 0; --tiles, i += kMr) {
+      Vec acc[kMr][kNv];
+      prefetch(args, i, j);
+      multiply_by_blocks(args, args.a_rows + i, b, acc);
+      finish(args, i, j, tail, acc);
+    }
+  }
+
+  // Lines of C that are not in L1 arrive while the sum is made; AVX-512's tiles are slower for it.
+  static ONEBYONE_INLINE void prefetch(const GemmArgs<T>& args, int64_t i, int64_t j) {
+    if constexpr (sizeof(Vec) < 64) {
+      ONEBYONE_UNROLL
+      for (int r = 0; r < kMr; ++r) __builtin_prefetch(args.c + (i + r) * args.ldc + j, 1);
+    }
+  }
+
   // acc = A * B over all taps and k.
   static ONEBYONE_INLINE void multiply(const GemmArgs<T>& args, const T* const* rows, const T* b,
                                        Vec (&acc)[kMr][kNv]) {
@@ -93,23 +105,30 @@ struct GemmTile {
   static ONEBYONE_INLINE void multiply_by_blocks(const GemmArgs<T>& args, const T* const* rows, const T* b,
                                                  Vec (&acc)[kMr][kNv]) {
     Vec sums[kMr][kNv];
-    clear(sums);
     clear(acc);
-    int64_t room = kSumBlock;
+    int64_t left = args.taps * args.kc, room = kSumBlock;
+    bool more = false;  // sums hold the blocks before
     for (int64_t t = args.taps; t > 0; --t, rows += args.a_tap_stride) {
       for (int64_t p = 0; p < args.kc;) {
         const int64_t end = args.kc - p < room ? args.kc : p + room;
         b = multiply_tap(args, rows, p, end, b, acc);
         room -= end - p;
+        left -= end - p;
         p = end;
-        if (room == 0) {
-          add(sums, acc);
+        if (room == 0 && left > 0) {
+          if (more) add(acc, sums);
+          ONEBYONE_UNROLL
+          for (int r = 0; r < kMr; ++r) {
+            ONEBYONE_UNROLL
+            for (int v = 0; v < kNv; ++v) sums[r][v] = acc[r][v];
+          }
           clear(acc);
+          more = true;
           room = kSumBlock;
         }
       }
     }
-    add(acc, sums);
+    if (more) add(acc, sums);
   }
 
   // acc += one tap's products [p, end); returns where b goes on.
@@ -152,7 +171,17 @@ struct GemmTile {
   }
 
   // C at row i, column j (+)= acc, with the epilogue.
-  static ONEBYONE_INLINE void finish(const GemmArgs<T>& args, int64_t i, int64_t j, Vec (&acc)[kMr][kNv]) {
+  static ONEBYONE_INLINE void finish(const GemmArgs<T>& args, int64_t i, int64_t j, int tail,
+                                     Vec (&acc)[kMr][kNv]) {
+    if (tail < S::kLanes) {
+      T columns[kMr * kColumns];
+      ONEBYONE_UNROLL
+      for (int r = 0; r < kMr; ++r) {
+        ONEBYONE_UNROLL
+        for (int v = 0; v < kNv; ++v) S::store(columns + r * kColumns + v * S::kLanes, acc[r][v]);
+      }
+      return finish_ragged<S>(args, i, j, kMr, kNv, tail, columns);
+    }
     T* c = args.c + i * args.ldc + j;
     if (args.accumulate) add(acc, c, args.ldc);
     if (const Epilogue<T>* e = args.epilogue) {
@@ -202,10 +231,10 @@ struct GemmTile {
 template <class S, int kMr, int kNv>
 struct GemmTiles {
   using T = typename S::Scalar;
-  using Run = void (*)(const GemmArgs<T>&, int64_t, int64_t, int64_t, const T*);
-  Run whole[kMr][kNv], ragged[kMr][kNv];
+  using Run = void (*)(const GemmArgs<T>&, int64_t, int64_t, int64_t, int, const T*);
+  Run run[kMr][kNv];
 
-  constexpr GemmTiles() : whole{}, ragged{} { fill_rows<1>(); }
+  constexpr GemmTiles() : run{} { fill_rows<1>(); }
 
  private:
   template <int kRows>
@@ -216,8 +245,7 @@ struct GemmTiles {
   template <int kRows, int kVecs>
   constexpr void fill_columns() {
     using Tile = GemmTile<S, kRows, kVecs, kNv * S::kLanes>;
-    whole[kRows - 1][kVecs - 1] = &Tile::run;
-    ragged[kRows - 1][kVecs - 1] = &Tile::run_ragged;
+    run[kRows - 1][kVecs - 1] = &Tile::run;
     if constexpr (kVecs < kNv) fill_columns<kRows, kVecs + 1>();
   }
 };
@@ -235,8 +263,8 @@ void gemm(const GemmArgs<T>& args) {
   const auto run = [&](int64_t i, int64_t rows, int64_t count, int64_t j) {
     const int64_t columns = args.n - j < kNr ? args.n - j : kNr;
     const int64_t vecs = (columns + S::kLanes - 1) / S::kLanes;
-    const auto& tile = columns % S::kLanes == 0 ? tiles.whole : tiles.ragged;
-    tile[rows - 1][vecs - 1](args, i, count, j, args.b + j / kNr * args.b_panel_stride);
+    const int tail = static_cast<int>(columns - (vecs - 1) * S::kLanes);
+    tiles.run[rows - 1][vecs - 1](args, i, count, j, tail, args.b + j / kNr * args.b_panel_stride);
     // Costlier activations run over these rows of C while they are in L1.
     if (args.epilogue && args.epilogue->activation.kind > ActivationKind::kClip)
       for (int64_t r = i; r < i + rows * count; ++r) {
