@@ -32,6 +32,8 @@ constexpr double kCyclesPerMs = 3e6;
 constexpr int64_t kWinogradChannels = 8;
 // Output channels whose products a block of tiles keeps: 36 points x 24 tiles x 64 x 4 bytes = 221 KB.
 constexpr int64_t kWinogradColumns = 64;
+// What a thread may need for a block of tiles, unless the least one needs more.
+constexpr int64_t kWinogradBlockBytes = 8 << 20;
 // Tiles of more outputs along both sides err by 4e-6 of the outputs (relative RMS against float64, 3x3),
 // others by 2.6e-6 at most: they must save 8 % to be taken, and need sums long enough to hide the difference.
 constexpr int kFineTile = 4;
@@ -196,6 +198,10 @@ void plan_winograd(const ConvProblem& problem, ConvPlan& plan) {
     const double cost = (rough ? kRoughCost : 1) * estimate_cycles(of, candidate);
     if (cost < least) plan = candidate, least = cost;
   };
+  const auto fits = [&](const ConvPlan& candidate) {
+    const int64_t points = (candidate.tile_h + g.kh - 1) * (candidate.tile_w + g.kw - 1);
+    return points * candidate.mc * (g.group_ic() + plan.nc) * problem.element_bytes <= kWinogradBlockBytes;
+  };
   ConvPlan candidate = plan;
   for (const int h : kTiles)
     for (const int w : kTiles) {
@@ -205,7 +211,7 @@ void plan_winograd(const ConvProblem& problem, ConvPlan& plan) {
       candidate.tile_w = std::min(w, most_w);
       for (const int64_t rows : kRows) {
         candidate.mc = rows;
-        keep_cheapest(one_image(problem), candidate);
+        if (rows == kRows[0] || fits(candidate)) keep_cheapest(one_image(problem), candidate);
       }
     }
   if (g.batch <= 1) return;
@@ -213,7 +219,7 @@ void plan_winograd(const ConvProblem& problem, ConvPlan& plan) {
   least = HUGE_VAL;
   for (const int64_t rows : kRows) {
     candidate.mc = rows;
-    keep_cheapest(problem, candidate);
+    if (rows == kRows[0] || fits(candidate)) keep_cheapest(problem, candidate);
   }
 }
 
