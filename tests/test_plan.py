@@ -81,7 +81,7 @@ def test_properties(dtype, layout):
         assert plan.dtype == dtype.name
         assert plan.layout == layout
         assert plan.isa == ob.isa()
-        assert plan.algorithm in ("gemm", "direct", "depthwise")
+        assert plan.algorithm in ("gemm", "direct", "winograd", "depthwise")
         assert isinstance(plan.workspace_bytes, int) and plan.workspace_bytes >= 0
         # Two per multiply-add of the plain definition, padding included; nothing for the epilogue.
         taps = case.channels // case.groups * case.kernel[0] * case.kernel[1]

@@ -23,7 +23,7 @@ constexpr double kL2 = 448 << 10, kL3 = 24 << 20;
 // Winograd's transforms, for each point and vector: lines of up to 6 points, and of 7 or 8, which spill.
 constexpr double kInputCycles = 5, kOutputCycles = 4.5, kLongLine = 1.3;
 // Transforming one filter for one point; packing one weight.
-constexpr double kFilterPointCycles = 6, kPackCycles = 3;
+constexpr double kFilterPointCycles = 9, kPackCycles = 3;
 
 // Arithmetic that waits for memory only where memory is the slower: between the larger of the two and their
 // sum.

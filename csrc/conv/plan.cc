@@ -30,6 +30,8 @@ constexpr int64_t kMacsPerThread = 250'000;
 constexpr double kCyclesPerMs = 3e6;
 // With fewer channels on either side the transforms cost more than they save.
 constexpr int64_t kWinogradChannels = 8;
+// Less work than this, 40 us on one AVX2 core, keeps the smaller error of the direct method.
+constexpr int64_t kWinogradMacs = 2'000'000;
 // Output channels whose products a block of tiles keeps: 36 points x 24 tiles x 64 x 4 bytes = 221 KB.
 constexpr int64_t kWinogradColumns = 64;
 // What a thread may need for a block of tiles, unless the least one needs more.
@@ -227,8 +229,9 @@ Algorithm choose(const ConvProblem& problem, const ConvPlan& tile) {
   const ConvGeometry& g = problem.geometry;
   if (is_depthwise(g) && padding_fits(g, problem.layout)) return Algorithm::kDepthwise;
   if (g.taps() == 1) return Algorithm::kGemm;
-  if (problem.exact || has_narrow_groups(g, problem.layout, tile) || !winograd_serves(g) ||
-      g.group_ic() < kWinogradChannels || g.group_oc() < kWinogradChannels)
+  if (problem.exact || one_image(problem).geometry.macs() < kWinogradMacs ||
+      has_narrow_groups(g, problem.layout, tile) || !winograd_serves(g) || g.group_ic() < kWinogradChannels ||
+      g.group_oc() < kWinogradChannels)
     return Algorithm::kDirect;
   const auto cost = [&](Algorithm algorithm, void (*fill)(const ConvProblem&, ConvPlan&)) {
     ConvPlan plan = tile;
