@@ -1,4 +1,4 @@
-// core/tensor_view.h - images somebody else owns: a pointer and strides in elements. A leaf.
+// core/tensor_view.h - images and tensors somebody else owns: a pointer and strides in elements. A leaf.
 #pragma once
 
 #include <cstdint>
@@ -24,5 +24,37 @@ struct ImageView {
     return {low, high + 1};
   }
 };
+
+inline constexpr int kMaxRank = 8;
+
+// Element (i0, i1, ...) is at data[sum of i_d * strides[d]]; strides may be negative or 0. Rank 0 is a
+// scalar.
+template <class T>
+struct TensorView {
+  T* data = nullptr;
+  int rank = 0;
+  int64_t shape[kMaxRank] = {};
+  int64_t strides[kMaxRank] = {};
+
+  int64_t size() const {
+    int64_t n = 1;
+    for (int d = 0; d < rank; ++d) n *= shape[d];
+    return n;
+  }
+};
+
+// For reading what may also be written.
+template <class T>
+TensorView<const T> read_only(const TensorView<T>& view) {
+  TensorView<const T> result;
+  result.data = view.data;
+  result.rank = view.rank;
+  for (int d = 0; d < kMaxRank; ++d) result.shape[d] = view.shape[d], result.strides[d] = view.strides[d];
+  return result;
+}
+template <class T>
+ImageView<const T> read_only(const ImageView<T>& v) {
+  return {v.data, v.batch, v.channels, v.height, v.width, v.sn, v.sc, v.sh, v.sw};
+}
 
 }  // namespace onebyone
