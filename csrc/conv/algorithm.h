@@ -15,12 +15,14 @@ template <class T>
 class ConvAlgorithm {
  public:
   virtual ~ConvAlgorithm() = default;
-  // out (contiguous in the problem's layout) = conv(x) + bias + residual, activated. residual: laid out as
-  // out, or null. Safe to call from several threads at once. The result does not depend on `threads`, bit for
-  // bit.
+  // out (in the problem's layout, spaced by its output_step) = conv(x) + bias + residual, activated.
+  // residual: laid out as out, or null. Safe to call from several threads at once. The result does not depend
+  // on `threads`, bit for bit.
   virtual void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const = 0;
   // Working memory of each thread.
   virtual int64_t scratch_bytes() const { return 0; }
+  // Packed weights and biases.
+  virtual int64_t weight_bytes() const = 0;
 };
 
 // What an algorithm is prepared from: weight (oc, ic / groups, kh, kw) as an image view, bias of oc or null.

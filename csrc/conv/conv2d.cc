@@ -1,5 +1,6 @@
 #include "conv/conv2d.h"
 
+#include <cassert>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -62,7 +63,9 @@ Conv2d<T>::Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const Ker
       .activation = spec.activation,
       .residual = spec.residual,
       .once = spec.once,
-      .exact = spec.exact};
+      .exact = spec.exact,
+      .out_step = spec.out_step};
+  assert(problem_.output_step() >= problem_.geometry.oc);
   plan_ = make_plan(spec.op, problem_, kernels);
   algorithm_ = make_algorithm(spec.op, problem_, plan_, weights, kernels);
 }

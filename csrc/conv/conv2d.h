@@ -24,8 +24,9 @@ struct ConvSpec {
   Activation activation;
   bool residual = false;
   Algorithm algorithm = Algorithm::kAuto;
-  bool once = false;   // see ConvProblem
-  bool exact = false;  // see ConvProblem
+  bool once = false;     // see ConvProblem
+  bool exact = false;    // see ConvProblem
+  int64_t out_step = 0;  // see ConvProblem
 };
 
 // A convolution ready to run: weights packed, algorithm chosen. Holds copies; safe to run from several
@@ -38,13 +39,14 @@ class Conv2d {
   Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const KernelTable& kernels);
 
   // x has the shape of the spec; residual (null unless the spec has one) and out are contiguous in the
-  // layout.
+  // layout, or lie as the spec's out_step says.
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const;
 
   const ConvGeometry& geometry() const { return problem_.geometry; }
   const ConvProblem& problem() const { return problem_; }
   const ConvPlan& plan() const { return plan_; }
   int64_t workspace_bytes(int threads) const;
+  int64_t weight_bytes() const { return algorithm_->weight_bytes(); }
   std::string describe(int threads) const;
 
  private:

@@ -20,6 +20,7 @@ class Depthwise final : public ConvAlgorithm<T> {
       : g_(problem.geometry),
         kernels_(kernels),
         activation_(problem.activation),
+        step_(problem.output_step()),
         run_(plan.nc),
         vectors_(run_ ? g_.oc / run_ * ceil_div(run_, kernels.lanes) : 0),
         weight_(run_ ? pack_weight_vectors(g_, weights, run_, kernels.lanes) : AlignedBuffer<T>()) {
@@ -29,6 +30,8 @@ class Depthwise final : public ConvAlgorithm<T> {
   }
 
   int64_t scratch_bytes() const override { return g_.kh * static_cast<int64_t>(sizeof(T*)); }
+
+  int64_t weight_bytes() const override { return weight_.bytes(); }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     if (x.sc != 1) return run_copy(x, residual, out, threads);
@@ -61,7 +64,7 @@ class Depthwise final : public ConvAlgorithm<T> {
     const T** rows = reinterpret_cast<const T**>(thread_scratch(scratch_bytes()));
     for (int64_t r = first; r < last; ++r)
       rows[r - first] = x.data + (row / g_.oh * x.sn + (y + r * g_.dilation.h) * x.sh);
-    const int64_t at = row * g_.ow * g_.oc;
+    const int64_t at = row * g_.ow * step_;
     Epilogue<T> epilogue;
     epilogue.activation = activation_;
     if (residual) epilogue.residual = residual + at;
@@ -85,7 +88,7 @@ class Depthwise final : public ConvAlgorithm<T> {
                         .weight = weight_.data(),
                         .weight_stride = weight_.size() / vectors_,
                         .out = out + at,
-                        .ld = g_.oc,
+                        .ld = step_,
                         .epilogue = &epilogue});
   }
 
@@ -104,6 +107,7 @@ class Depthwise final : public ConvAlgorithm<T> {
   const ConvGeometry g_;
   const Kernels<T>& kernels_;
   const Activation activation_;
+  const int64_t step_;  // between pixels of out
   const int64_t run_, vectors_;
   const AlignedBuffer<T> weight_;
   int64_t block_;  // vectors done together

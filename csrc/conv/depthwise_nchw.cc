@@ -26,6 +26,7 @@ class DepthwiseNchw final : public ConvAlgorithm<T> {
       : g_(problem.geometry),
         kernels_(kernels),
         activation_(problem.activation),
+        step_(problem.output_step()),
         products_(g_.taps() * g_.group_ic()),
         weight_(pack_weight_rows(g_, weights.weight, products_)),
         bias_(pack_bias(g_, weights, 1)),
@@ -52,6 +53,8 @@ class DepthwiseNchw final : public ConvAlgorithm<T> {
   int64_t scratch_bytes() const override {
     return (plane_ * g_.group_ic() + kernels_.lanes) * static_cast<int64_t>(sizeof(T));
   }
+
+  int64_t weight_bytes() const override { return weight_.bytes() + bias_.bytes(); }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     if (g_.oc == 0 || g_.out_pixels() == 0) return;
@@ -84,7 +87,7 @@ class DepthwiseNchw final : public ConvAlgorithm<T> {
       }
     }
     const int64_t oc = group * g_.group_oc();
-    const int64_t at = ((n * g_.oc + oc) * g_.oh + row) * g_.ow;
+    const int64_t at = n * step_ + (oc * g_.oh + row) * g_.ow;
     Epilogue<T> epilogue;
     epilogue.activation = activation_;
     if (bias_.size()) epilogue.bias_m = bias_.data() + oc;
@@ -125,6 +128,7 @@ class DepthwiseNchw final : public ConvAlgorithm<T> {
   const ConvGeometry g_;
   const Kernels<T>& kernels_;
   const Activation activation_;
+  const int64_t step_;      // between images of out
   const int64_t products_;  // per output: taps x channels of a group
   const AlignedBuffer<T> weight_, bias_;
   const int64_t stride_;         // of columns; one alone has none

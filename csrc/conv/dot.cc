@@ -24,6 +24,7 @@ class Dot final : public ConvAlgorithm<T> {
       : g_(problem.geometry),
         kernels_(kernels),
         activation_(problem.activation),
+        step_(problem.output_step()),
         bias_(pack_bias(g_, weights, 1)) {
     const ImageView<const T>& w = weights.weight;
     // For one call the caller's weights outlive this object.
@@ -36,6 +37,8 @@ class Dot final : public ConvAlgorithm<T> {
       stride_ = g_.ic;
     }
   }
+
+  int64_t weight_bytes() const override { return copy_.bytes() + bias_.bytes(); }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     std::vector<T> copy;
@@ -64,7 +67,7 @@ class Dot final : public ConvAlgorithm<T> {
                     .b = weight_ + begin * stride_,
                     .ldb = stride_,
                     .c = out + begin,
-                    .ldc = g_.oc,
+                    .ldc = step_,
                     .epilogue = &epilogue});
     });
   }
@@ -73,6 +76,7 @@ class Dot final : public ConvAlgorithm<T> {
   const ConvGeometry g_;
   const Kernels<T>& kernels_;
   const Activation activation_;
+  const int64_t step_;  // between images of out, which are a pixel
   const AlignedBuffer<T> bias_;
   AlignedBuffer<T> copy_;
   const T* weight_;

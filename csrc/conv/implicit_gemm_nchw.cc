@@ -27,6 +27,7 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
         plan_(plan),
         kernels_(kernels),
         activation_(problem.activation),
+        step_(problem.output_step()),
         blocks_(split_k(g_.taps(), g_.group_ic(), plan.kc)),
         weight_(pack_weight_rows(g_, weights.weight, odd_lines<T>(g_.taps() * g_.group_ic()))),
         bias_(pack_bias(g_, weights, 1)),
@@ -39,6 +40,8 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
     return packed_bytes() + round_up(max_runs() * sizeof(Run), kCacheLine) +
            round_up(max_ops() * sizeof(PackOp), kCacheLine);
   }
+
+  int64_t weight_bytes() const override { return weight_.bytes() + bias_.bytes(); }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     const int64_t row_units = g_.groups * ceil_div(g_.group_oc(), plan_.mr);
@@ -101,7 +104,7 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
       for (const KBlock& block : blocks_) {
         pack(t.x, image, group, block, columns, {runs, runs + run_count}, ops, packed);
         const int64_t row = local * plan_.mr, oc = group * g_.group_oc() + row;
-        const int64_t offset = (image * g_.oc + oc) * g_.out_pixels() + pixel;
+        const int64_t offset = image * step_ + oc * g_.out_pixels() + pixel;
         Epilogue<T> epilogue;
         epilogue.activation = activation_;
         if (bias_.size()) epilogue.bias_m = bias_.data() + oc;
@@ -221,6 +224,7 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
   const ConvPlan plan_;
   const Kernels<T>& kernels_;
   const Activation activation_;
+  const int64_t step_;  // between images of out
   const std::vector<KBlock> blocks_;
   const AlignedBuffer<T> weight_, bias_;
   AlignedBuffer<const T*> rows_;

@@ -34,6 +34,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
         plan_(plan),
         kernels_(kernels),
         activation_(problem.activation),
+        step_(problem.output_step()),
         panels_(ceil_div(g_.group_oc(), plan.nr)),
         depth_(g_.taps() * g_.group_ic()),
         segment_taps_(plan.filter_rows ? g_.kw : 1),
@@ -49,6 +50,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
 
   // Per row of a block: a pointer for each segment of a block of k, and room for the products.
   int64_t scratch_bytes() const override { return table_bytes() + plan_.mc * plan_.kc * kElement; }
+
+  int64_t weight_bytes() const override { return weight_.bytes() + bias_.bytes(); }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     const int64_t pixels = g_.batch * g_.out_pixels();
@@ -103,7 +106,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
           Epilogue<T> epilogue;
           epilogue.activation = activation_;
           if (bias_.size()) epilogue.bias_n = bias_.data() + (group * panels_ + local) * plan_.nr;
-          if (t.residual) epilogue.residual = t.residual + row * g_.oc + oc;
+          if (t.residual) epilogue.residual = t.residual + row * step_ + oc;
           kernels_.gemm({.m = rows,
                          .n = std::min(count * plan_.nr, g_.group_oc() - local * plan_.nr),
                          .taps = block.taps,
@@ -113,8 +116,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
                          .a_offset = table.shared_by_groups() ? group * g_.group_ic() : 0,
                          .b = weight_.data() + ((group * panels_ + local) * depth_ + k) * plan_.nr,
                          .b_panel_stride = depth_ * plan_.nr,
-                         .c = t.out + row * g_.oc + oc,
-                         .ldc = g_.oc,
+                         .c = t.out + row * step_ + oc,
+                         .ldc = step_,
                          .accumulate = &block != &blocks_.front(),
                          .rows_outside = rows_outside_,
                          .epilogue = &block == &blocks_.back() ? &epilogue : nullptr});
@@ -128,6 +131,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
   const ConvPlan plan_;
   const Kernels<T>& kernels_;
   const Activation activation_;
+  const int64_t step_;            // between pixels of out
   const int64_t panels_, depth_;  // panels per group; products per output
   const int64_t segment_taps_;
   const std::vector<KBlock> blocks_;  // of k; their taps are segments

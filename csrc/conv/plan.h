@@ -28,6 +28,14 @@ struct ConvProblem {
   bool residual = false;
   bool once = false;   // for one call: preparing the weights counts
   bool exact = false;  // kAuto chooses no algorithm with larger rounding errors than the direct one
+  // Elements between pixels (NHWC) or images (NCHW) of the output and the residual, for those that are part
+  // of a wider image; 0: they are contiguous.
+  int64_t out_step = 0;
+
+  int64_t output_step() const {
+    if (out_step) return out_step;
+    return layout == Layout::kNhwc ? geometry.oc : geometry.oc * geometry.out_pixels();
+  }
 };
 
 // Part of the sum: `taps` filter taps from `tap`, of each the channels [channel, channel + channels).

@@ -16,9 +16,12 @@ class Reference final : public ConvAlgorithm<T> {
       : g_(problem.geometry),
         nhwc_(problem.layout == Layout::kNhwc),
         activation_(problem.activation),
+        step_(problem.output_step()),
         kernels_(kernels),
         weight_(pack_weight_rows(g_, weights.weight, g_.taps() * g_.group_ic())),
         bias_(pack_bias(g_, weights, 1)) {}
+
+  int64_t weight_bytes() const override { return weight_.bytes() + bias_.bytes(); }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     parallel_for(g_.batch * g_.oh, threads, [&](int64_t row) {
@@ -26,14 +29,16 @@ class Reference final : public ConvAlgorithm<T> {
       for (int64_t oc = 0; oc < g_.oc; ++oc)
         for (int64_t ox = 0; ox < g_.ow; ++ox) {
           const int64_t at =
-              nhwc_ ? (row * g_.ow + ox) * g_.oc + oc : ((n * g_.oc + oc) * g_.oh + oy) * g_.ow + ox;
+              nhwc_ ? (row * g_.ow + ox) * step_ + oc : n * step_ + (oc * g_.oh + oy) * g_.ow + ox;
           double sum = product(x, n, oc, oy, ox);
           if (bias_.size()) sum += bias_[oc];
           if (residual) sum += residual[at];
           out[at] = static_cast<T>(sum);
         }
     });
-    kernels_.activate(activation_, out, out, g_.batch * g_.oc * g_.out_pixels());
+    const int64_t image = g_.oc * g_.out_pixels(), count = nhwc_ ? g_.oc : image;
+    for (int64_t i = 0; i < g_.batch * image; i += count)
+      kernels_.activate(activation_, out + i / count * step_, out + i / count * step_, count);
   }
 
  private:
@@ -58,6 +63,7 @@ class Reference final : public ConvAlgorithm<T> {
   const ConvGeometry g_;
   const bool nhwc_;
   const Activation activation_;
+  const int64_t step_;  // of out: between pixels (NHWC) or images
   const Kernels<T>& kernels_;
   const AlignedBuffer<T> weight_, bias_;
 };

@@ -37,6 +37,7 @@ class Winograd final : public ConvAlgorithm<T> {
         plan_(plan),
         kernels_(kernels),
         activation_(problem.activation),
+        step_(problem.output_step()),
         high_(g_.oh, static_cast<int>(g_.kh), plan.tile_h),
         wide_(g_.ow, static_cast<int>(g_.kw), plan.tile_w),
         panels_(ceil_div(g_.group_oc(), plan.nr)),
@@ -52,6 +53,8 @@ class Winograd final : public ConvAlgorithm<T> {
     layout_scratch(nullptr, bytes);
     return bytes;
   }
+
+  int64_t weight_bytes() const override { return filters_.bytes() + bias_.bytes() + exact_->weight_bytes(); }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     const int64_t tiles = g_.batch * high_.tiles() * wide_.tiles();
@@ -71,7 +74,7 @@ class Winograd final : public ConvAlgorithm<T> {
       ImageView<const T> image = x;
       image.data += n * x.sn;
       image.batch = 1;
-      const int64_t at = n * g_.oc * g_.out_pixels();
+      const int64_t at = n * (nhwc_ ? g_.out_pixels() : 1) * step_;
       exact_->run(image, residual ? residual + at : nullptr, out + at, threads);
     }
   }
@@ -308,10 +311,10 @@ class Winograd final : public ConvAlgorithm<T> {
       bool finite = true;
       for (const Tile* tile = &front; tile <= &back; ++tile) {
         if (nhwc_) {
-          const int64_t at = ((tile->image * g_.oh + tile->oy) * g_.ow + tile->ox) * g_.oc + first;
+          const int64_t at = ((tile->image * g_.oh + tile->oy) * g_.ow + tile->ox) * step_ + first;
           if (t.residual) epilogue.residual = t.residual + at;
           finite =
-              output_tile(*tile, channels, s.products, t.out + at, g_.ow * g_.oc, g_.oc, epilogue) && finite;
+              output_tile(*tile, channels, s.products, t.out + at, g_.ow * step_, step_, epilogue) && finite;
         } else {
           T* out = s.strip + (tile->ox - front.ox) * channels;
           finite =
@@ -320,7 +323,7 @@ class Winograd final : public ConvAlgorithm<T> {
       }
       if (!finite) t.overflowed[front.image].store(true, std::memory_order_relaxed);
       for (int64_t y = 0; y < front.mh && !nhwc_; ++y) {
-        const int64_t at = ((front.image * g_.oc + first) * g_.oh + front.oy + y) * g_.ow + front.ox;
+        const int64_t at = front.image * step_ + (first * g_.oh + front.oy + y) * g_.ow + front.ox;
         kernels_.transpose({.rows = width,
                             .columns = channels,
                             .src = s.strip + y * width * channels,
@@ -357,6 +360,7 @@ class Winograd final : public ConvAlgorithm<T> {
   const ConvPlan plan_;
   const Kernels<T>& kernels_;
   const Activation activation_;
+  const int64_t step_;  // of out: between pixels (NHWC) or images
   const WinogradAxis high_, wide_;
   const int64_t panels_;  // per group
   const AlignedBuffer<T> filters_, bias_;

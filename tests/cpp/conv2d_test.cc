@@ -119,17 +119,31 @@ class Checker {
   Conv2d<T> prepare(Algorithm algorithm) const {
     ConvSpec spec = spec_;
     spec.algorithm = algorithm;
-    return Conv2d<T>(spec, {weight_.view, bias_.empty() ? nullptr : bias_.data(), 1}, kernels_);
+    const ConvWeights<T> weights{weight_.view, bias_.empty() ? nullptr : bias_.data(), 1};
+    Conv2d<T> conv(spec, weights, kernels_);
+    // With the extras the output is part of a wider image.
+    if (!spec.residual) return conv;
+    spec.out_step = conv.problem().output_step() + kGap;
+    return Conv2d<T>(spec, weights, kernels_);
   }
 
-  // Runs into an exactly sized buffer that is all NaN.
+  // Runs into an exactly sized buffer that is all NaN; what lies between the outputs must stay so.
   std::vector<T> run(const Conv2d<T>& conv, const ImageView<const T>& x, int threads) {
     const ConvGeometry& g = conv.geometry();
-    const int64_t size = g.batch * g.oc * g.out_pixels();
-    if (spec_.residual && residual_.empty()) residual_ = random_.values<T>(size);
-    std::vector<T> out(size, kNan<T>);
+    const int64_t size = g.batch * g.oc * g.out_pixels(), step = conv.problem().output_step();
+    const int64_t piece = step - (spec_.residual ? kGap : 0), pieces = piece ? size / piece : 0;
+    const int64_t memory = pieces ? (pieces - 1) * step + piece : 0;
+    if (spec_.residual && residual_.empty()) residual_ = random_.values<T>(memory);
+    std::vector<T> out(memory, kNan<T>);
     conv.run(x, spec_.residual ? residual_.data() : nullptr, out.data(), threads);
-    return out;
+    std::vector<T> dense;
+    for (int64_t i = 0; i < memory; ++i) {
+      if (i % step < piece)
+        dense.push_back(out[i]);
+      else
+        EXPECT_TRUE(std::isnan(out[i])) << "written between outputs, at " << i;
+    }
+    return dense;
   }
 
   void compare(View kind) {
@@ -161,6 +175,8 @@ class Checker {
     return spec_.stride.h == 1 && spec_.stride.w == 1 && spec_.dilation.h == 1 && spec_.dilation.w == 1 &&
            kh * kw > 1 && largest_winograd_tile(kh) > 0 && largest_winograd_tile(kw) > 0;
   }
+
+  static constexpr int64_t kGap = 5;  // elements
 
   Random random_;
   const KernelTable& kernels_;
