@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/parallel.h"
 
 namespace onebyone::bindings {
 namespace {
@@ -171,6 +172,13 @@ Algorithm parse_algorithm(const std::string& op, py::handle value) {
     names += concat(names.empty() ? "'" : ", '", to_string(a), "'");
   }
   fail(op, ": algorithm must be one of ", names, ", got ", repr_of(value));
+}
+
+int parse_threads(const std::string& op, py::handle value) {
+  if (value.is_none()) return 0;
+  const int64_t n = parse_int(op, "num_threads", value);
+  if (n < 1 || n > kMaxThreads) fail(op, ": num_threads must be from 1 to ", kMaxThreads, ", got ", n);
+  return static_cast<int>(n);
 }
 
 }  // namespace onebyone::bindings

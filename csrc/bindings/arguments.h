@@ -26,6 +26,8 @@ Pair parse_single(const std::string& op, const char* name, py::handle value);
 Activation parse_activation(const std::string& op, py::handle value);
 // `first` and `last` are the names for channels first and channels last.
 Layout parse_layout(const std::string& op, py::handle value, const char* first, const char* last);
+// None as 0: as many as get_num_threads() says at each call.
+int parse_threads(const std::string& op, py::handle value);
 Algorithm parse_algorithm(const std::string& op, py::handle value);
 
 }  // namespace onebyone::bindings

@@ -25,7 +25,7 @@ class Plan {
        const py::object& algorithm, const py::object& num_threads)
       : layout_name_(py::str(layout)),
         input_shape_(parse_shape(input_shape)),
-        threads_(parse_threads(num_threads)) {
+        threads_(parse_threads(kOp, num_threads)) {
     const WeightArrays weights =
         weight_arrays(kOp, weight, bias, nullptr, 4, "(K, C/groups, R, S)", kWeightAxes2d);
     if (!PyBool_Check(residual.ptr()))
@@ -81,14 +81,6 @@ class Plan {
     for (const py::ssize_t size : shape)
       if (size < 0) fail(kOp, ": input_shape must not be negative, got ", shape_text(shape));
     return shape;
-  }
-
-  // 0: as many as get_num_threads() says at each call.
-  static int parse_threads(const py::object& value) {
-    if (value.is_none()) return 0;
-    const int64_t n = parse_int(kOp, "num_threads", value);
-    if (n < 1 || n > kMaxThreads) fail(kOp, ": num_threads must be from 1 to ", kMaxThreads, ", got ", n);
-    return static_cast<int>(n);
   }
 
   template <class T>

@@ -3,6 +3,7 @@
 // calls Conv2d for the phases and ops/copy to interleave them.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 
@@ -21,9 +22,13 @@ struct ConvTransposeSpec {
   Pair output_padding{0, 0};
   Pair dilation{1, 1};
   int64_t groups = 1;
-  Activation activation;
+  Activation activation = {};
   bool exact = false;
 };
+
+// The output's shape for a weight of shape (ic, oc / groups, kh, kw). Throws std::invalid_argument naming the
+// argument and the cure.
+ImageShape conv_transpose_output(const ConvTransposeSpec& spec, const std::array<int64_t, 4>& weight);
 
 template <class T>
 class ConvTranspose2d {
@@ -31,7 +36,6 @@ class ConvTranspose2d {
   // weight: (ic, oc / groups, kh, kw). Throws std::invalid_argument naming the argument and the cure.
   ConvTranspose2d(const ConvTransposeSpec& spec, const ConvWeights<T>& weights, const KernelTable& kernels);
   ~ConvTranspose2d();
-  const ImageShape& output_shape() const;
   // out is contiguous in the layout.
   void run(const ImageView<const T>& x, T* out, int threads) const;
   int64_t workspace_bytes(int threads) const;

@@ -1,0 +1,47 @@
+// network/steps.h - one operation as a Step: weights packed, algorithm chosen, ready to run on views. Called
+// by compile.cc; calls conv/ and ops/. Knows no places.
+#pragma once
+
+#include "cpu/isa.h"
+#include "network/network.h"
+
+namespace onebyone {
+
+template <class T>
+class StepMaker {
+ public:
+  StepMaker(bool exact, const KernelTable& table) : exact_(exact), table_(table) {}
+  const Kernels<T>& kernels() const { return kernels_of<T>(table_); }
+
+  // x channels last (shape (N, C, H, W)); the output's pixels are out_step apart.
+  Step<T> conv(const std::string& name, const ConvOp<T>& op, const Dims& x, bool residual,
+               int64_t out_step) const;
+  Step<T> conv_transpose(const std::string& name, const ConvTransposeOp<T>& op, const Dims& x) const;
+  // The rows of x are x_step apart, those of the output out_step.
+  Step<T> linear(const std::string& name, const LinearOp<T>& op, const Dims& x, int64_t x_step, bool residual,
+                 int64_t out_step) const;
+  Step<T> matmul(int64_t macs) const;
+
+  Step<T> copy() const;
+  Step<T> scale_shift(const ScaleShiftOp& op) const;
+  Step<T> activation(const ActivationOp& op) const;
+  Step<T> unary(const UnaryOp& op) const;
+  Step<T> binary(const BinaryOp& op) const;
+  Step<T> pool(const PoolOp& op) const;
+  Step<T> adaptive_pool() const;
+  Step<T> resize(const ResizeOp& op) const;
+  Step<T> lrn(const LrnOp& op) const;
+  Step<T> reduce(const ReduceOp& op) const;
+  Step<T> softmax(const SoftmaxOp& op) const;
+  Step<T> pad(const PadOp& op) const;
+  Step<T> gather(const GatherOp& op) const;
+
+ private:
+  Step<T> conv2d(const char* op, const ConvSpec& spec, const ConvWeights<T>& weights,
+                 const Folded& folded) const;
+
+  bool exact_;
+  const KernelTable& table_;
+};
+
+}  // namespace onebyone
