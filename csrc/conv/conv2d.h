@@ -46,6 +46,7 @@ class Conv2d {
   const ConvProblem& problem() const { return problem_; }
   const ConvPlan& plan() const { return plan_; }
   int64_t workspace_bytes(int threads) const;
+  const ConvAlgorithm<T>& algorithm() const { return *algorithm_; }
   int64_t weight_bytes() const { return algorithm_->weight_bytes(); }
   std::string describe(int threads) const;
 

@@ -2,6 +2,7 @@
 // conv2d.cc; calls Kernels::depthwise. The image is read in place, a row of outputs at a time; rows of taps
 // in the padding are left out. Knows tasks. Does not know SIMD or Python.
 #include <algorithm>
+#include <cassert>
 
 #include "conv/algorithm.h"
 #include "conv/packing.h"
@@ -49,22 +50,30 @@ class Depthwise final : public ConvAlgorithm<T> {
       const int64_t begin = part_begin(units, grid.columns, c) * unit;
       const int64_t end = c + 1 == grid.columns ? vectors_ : part_begin(units, grid.columns, c + 1) * unit;
       for (int64_t row = part_begin(rows, grid.rows, r); row < row_end; ++row)
-        run_row(x, residual, out, row, begin, end);
+        run_row(x, residual, out, row, 0, begin, end);
     });
+  }
+
+  typename ConvAlgorithm<T>::Parts parts() const override { return ConvAlgorithm<T>::Parts::kRows; }
+  void run_part(const ImageView<const T>& x, const T* residual, T* out, int64_t begin,
+                int64_t end) const override {
+    assert(x.sc == 1 && begin % g_.ow == 0 && end % g_.ow == 0);
+    for (int64_t row = begin / g_.ow; row < end / g_.ow; ++row)
+      run_row(x, residual, out, row, begin / g_.ow, 0, vectors_);
   }
 
  private:
   // Row `row` of the output, counted through all images, vectors of channels [begin, end). Rows of taps that
-  // fall on padding are left out.
-  void run_row(const ImageView<const T>& x, const T* residual, T* out, int64_t row, int64_t begin,
-               int64_t end) const {
+  // fall on padding are left out. residual and out point at row `origin`.
+  void run_row(const ImageView<const T>& x, const T* residual, T* out, int64_t row, int64_t origin,
+               int64_t begin, int64_t end) const {
     const int64_t y = row % g_.oh * g_.stride.h - g_.pad.top;
     const int64_t first = y < 0 ? ceil_div(-y, g_.dilation.h) : 0;
     const int64_t last = y < g_.ih ? std::min(g_.kh, ceil_div(g_.ih - y, g_.dilation.h)) : 0;
     const T** rows = reinterpret_cast<const T**>(thread_scratch(scratch_bytes()));
     for (int64_t r = first; r < last; ++r)
       rows[r - first] = x.data + (row / g_.oh * x.sn + (y + r * g_.dilation.h) * x.sh);
-    const int64_t at = row * g_.ow * step_;
+    const int64_t at = (row - origin) * g_.ow * step_;
     Epilogue<T> epilogue;
     epilogue.activation = activation_;
     if (residual) epilogue.residual = residual + at;

@@ -60,10 +60,16 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
     const TaskGrid grid = split_tasks(row_units, column_units, threads);
     parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
       const int64_t r = task / grid.columns, c = task % grid.columns;
-      run_task({x, residual, out}, part_begin(row_units, grid.rows, r) * plan_.mr,
+      run_task({x, residual, out, 0}, part_begin(row_units, grid.rows, r) * plan_.mr,
                std::min(pixels, part_begin(row_units, grid.rows, r + 1) * plan_.mr),
                part_begin(column_units, grid.columns, c), part_begin(column_units, grid.columns, c + 1));
     });
+  }
+
+  typename ConvAlgorithm<T>::Parts parts() const override { return ConvAlgorithm<T>::Parts::kPixels; }
+  void run_part(const ImageView<const T>& x, const T* residual, T* out, int64_t begin,
+                int64_t end) const override {
+    if (begin < end) run_task({x, residual, out, begin}, begin, end, 0, g_.groups * panels_);
   }
 
  private:
@@ -79,6 +85,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
     const ImageView<const T>& x;
     const T* residual;
     T* out;
+    int64_t first;  // the pixel that residual and out point at
   };
 
   // Output pixels [row_begin, row_end) x panels [panel_begin, panel_end), counted through all groups.
@@ -102,11 +109,12 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
           const int64_t count = std::min(panels_ - local, panel_end - panel);
           if (!table.shared_by_groups()) table.fill(row, rows, group, block, pointers, patches);
           const int64_t oc = group * g_.group_oc() + local * plan_.nr;
+          const int64_t at = (row - t.first) * step_ + oc;
           const int64_t k = block.tap * segment_taps_ * g_.group_ic() + block.channel;
           Epilogue<T> epilogue;
           epilogue.activation = activation_;
           if (bias_.size()) epilogue.bias_n = bias_.data() + (group * panels_ + local) * plan_.nr;
-          if (t.residual) epilogue.residual = t.residual + row * step_ + oc;
+          if (t.residual) epilogue.residual = t.residual + at;
           kernels_.gemm({.m = rows,
                          .n = std::min(count * plan_.nr, g_.group_oc() - local * plan_.nr),
                          .taps = block.taps,
@@ -116,7 +124,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
                          .a_offset = table.shared_by_groups() ? group * g_.group_ic() : 0,
                          .b = weight_.data() + ((group * panels_ + local) * depth_ + k) * plan_.nr,
                          .b_panel_stride = depth_ * plan_.nr,
-                         .c = t.out + row * step_ + oc,
+                         .c = t.out + at,
                          .ldc = step_,
                          .accumulate = &block != &blocks_.front(),
                          .rows_outside = rows_outside_,

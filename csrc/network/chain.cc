@@ -1,0 +1,198 @@
+#include "network/chain.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/aligned_buffer.h"
+#include "core/int_math.h"
+#include "core/parallel.h"
+
+namespace onebyone {
+namespace {
+
+// Of an intermediate image in cache, beside the weights: half of a Zen 3's L2.
+constexpr int64_t kChainBytes = 256 * 1024;
+// Fewer pixels than this in a block would read the weights too often.
+constexpr int64_t kLeastPixels = 48;
+
+// A dense channels-last image.
+template <class T>
+ImageView<const T> dense_image(const T* data, const ConvGeometry& g) {
+  const int64_t sw = g.ic, sh = g.iw * sw, sn = g.ih * sh;
+  return {data, g.batch, g.ic, g.ih, g.iw, sn, 1, sh, sw};
+}
+
+}  // namespace
+
+template <class T>
+bool Chain<T>::by_pixels(const ConvPlan& plan) {
+  return (plan.algorithm == Algorithm::kGemm || plan.algorithm == Algorithm::kDirect) && !plan.dot &&
+         !plan.narrow_groups;
+}
+template <class T>
+bool Chain<T>::by_rows(const ConvPlan& plan) {
+  return plan.algorithm == Algorithm::kDepthwise;
+}
+
+template <class T>
+Chain<T>::Chain(std::vector<Stage> stages) : stages_(std::move(stages)) {
+  int64_t widest = 1;
+  for (size_t i = 0; i < stages_.size(); ++i) {
+    if (by_rows(stages_[i]->plan())) rows_stage_ = static_cast<int>(i);
+    if (i + 1 < stages_.size()) widest = std::max(widest, geometry(i).oc);
+  }
+  const int64_t mr = stages_[0]->plan().mr;
+  block_pixels_ = round_up(
+      std::max(kLeastPixels, kChainBytes / (widest * static_cast<int64_t>(sizeof(T)))), std::max<int64_t>(mr, 1));
+}
+
+// Rows of the depthwise stage's input that are kept: a window and some more.
+template <class T>
+int64_t Chain<T>::expanded_rows() const {
+  if (rows_stage_ == 0) return 0;
+  const ConvGeometry& g = geometry(rows_stage_);
+  const int64_t window = (g.kh - 1) * g.dilation.h + 1;
+  return std::max(window + g.stride.h, kChainBytes / (g.iw * g.ic * static_cast<int64_t>(sizeof(T))));
+}
+
+// Rows of its output that are made at a time.
+template <class T>
+int64_t Chain<T>::band_rows() const {
+  const ConvGeometry& g = geometry(rows_stage_);
+  const int64_t fit = std::max<int64_t>(1, kChainBytes / 2 / (g.ow * g.oc * static_cast<int64_t>(sizeof(T))));
+  if (rows_stage_ == 0) return fit;
+  const int64_t window = (g.kh - 1) * g.dilation.h + 1;
+  return std::min(fit, (expanded_rows() - window) / g.stride.h + 1);
+}
+
+template <class T>
+int64_t Chain<T>::buffer_bytes() const {
+  int64_t elements = 0;
+  if (rows_stage_ < 0) {
+    for (size_t i = 0; i + 1 < stages_.size(); ++i) elements += block_pixels_ * geometry(i).oc;
+  } else {
+    const ConvGeometry& g = geometry(rows_stage_);
+    elements = expanded_rows() * g.iw * g.ic + band_rows() * g.ow * g.oc;
+  }
+  return elements * static_cast<int64_t>(sizeof(T));
+}
+
+template <class T>
+void Chain<T>::run(const ImageView<const T>& x, const T* residual, T* out, int threads) const {
+  const ConvGeometry& last = geometry(stages_.size() - 1);
+  const Tensors t{x, residual, out};
+  if (rows_stage_ < 0) {
+    const int64_t pixels = last.batch * last.out_pixels();
+    // At least one block a thread, of near-equal size.
+    const int64_t blocks =
+        std::max(ceil_div(pixels, block_pixels_), std::min<int64_t>(threads, ceil_div(pixels, kLeastPixels)));
+    parallel_for(blocks, threads, [&](int64_t block) {
+      run_pixels(t, part_begin(pixels, blocks, block), part_begin(pixels, blocks, block + 1));
+    });
+  } else {
+    if (last.batch == 0 || last.out_pixels() == 0) return;
+    const int64_t parts = std::min(last.oh, ceil_div(threads, last.batch));
+    parallel_for(last.batch * parts, threads, [&](int64_t task) {
+      const int64_t part = task % parts;
+      run_rows(t, task / parts, part_begin(last.oh, parts, part), part_begin(last.oh, parts, part + 1));
+    });
+  }
+}
+
+template <class T>
+void Chain<T>::run_pixels(const Tensors& t, int64_t begin, int64_t end) const {
+  AlignedBuffer<T> memory(buffer_bytes() / static_cast<int64_t>(sizeof(T)));
+  T* next = memory.data();
+  const T* made = nullptr;
+  for (size_t i = 0; i < stages_.size(); ++i) {
+    const bool first = i == 0, last = i + 1 == stages_.size();
+    const int64_t at = begin * stages_[i]->problem().output_step();
+    T* const out = last ? t.out + at : next;
+    // Later stages see the block as the first pixels of an image.
+    stages_[i]->algorithm().run_part(first ? t.x : dense_image(made, geometry(i)),
+                                     last && t.residual ? t.residual + at : nullptr, out, first ? begin : 0,
+                                     first ? end : end - begin);
+    made = out;
+    next += block_pixels_ * geometry(i).oc;
+  }
+}
+
+template <class T>
+void Chain<T>::run_rows(const Tensors& t, int64_t image, int64_t begin, int64_t end) const {
+  const ConvGeometry& g = geometry(rows_stage_);
+  const bool expands = rows_stage_ > 0, projects = rows_stage_ + 1 < static_cast<int>(stages_.size());
+  const int64_t row_size = g.iw * g.ic, kept_rows = expanded_rows();
+  AlignedBuffer<T> memory(buffer_bytes() / static_cast<int64_t>(sizeof(T)));
+  T* const expanded = memory.data();
+  T* const band = expanded + kept_rows * row_size;
+
+  const auto first_row = [&](int64_t row) {
+    return std::clamp<int64_t>(row * g.stride.h - g.pad.top, 0, g.ih);
+  };
+  const auto end_row = [&](int64_t row) {
+    return std::clamp<int64_t>(row * g.stride.h - g.pad.top + (g.kh - 1) * g.dilation.h + 1, 0, g.ih);
+  };
+  int64_t low = 0, high = 0;  // rows of the depthwise input that `expanded` holds
+  for (int64_t row = begin; row < end;) {
+    const int64_t next = std::min(end, row + band_rows());
+    ImageView<const T> x = t.x;
+    if (expands) {
+      const int64_t from = first_row(row), to = std::max(from, end_row(next - 1));
+      if (high > from)
+        std::memmove(expanded, expanded + (from - low) * row_size, (high - from) * row_size * sizeof(T));
+      else
+        high = from;
+      low = from;
+      const int64_t base = image * g.ih;
+      stages_[0]->algorithm().run_part(t.x, nullptr, expanded + (high - low) * row_size,
+                                       (base + high) * g.iw, (base + to) * g.iw);
+      high = std::max(high, to);
+      // Row y of the image at expanded + (y - low) * row_size.
+      x = dense_image(expanded - low * row_size, g);
+      x.sn = 0;
+    }
+    const int64_t pixel = (image * g.oh + row) * g.ow, pixels = (next - row) * g.ow;
+    const int64_t at = pixel * stages_.back()->problem().output_step();
+    const T* const residual = t.residual ? t.residual + at : nullptr;
+    stages_[rows_stage_]->algorithm().run_part(x, projects ? nullptr : residual, projects ? band : t.out + at,
+                                               pixel, pixel + pixels);
+    if (projects)
+      stages_.back()->algorithm().run_part(dense_image(band, geometry(stages_.size() - 1)), residual, t.out + at,
+                                           0, pixels);
+    row = next;
+  }
+}
+
+template <class T>
+int64_t Chain<T>::macs() const {
+  int64_t sum = 0;
+  for (const Stage& stage : stages_) sum += stage->geometry().macs();
+  return sum;
+}
+
+template <class T>
+int64_t Chain<T>::weight_bytes() const {
+  int64_t sum = 0;
+  for (const Stage& stage : stages_) sum += stage->weight_bytes();
+  return sum;
+}
+
+template <class T>
+int64_t Chain<T>::workspace_bytes(int threads) const {
+  int64_t scratch = 0;
+  for (const Stage& stage : stages_) scratch = std::max(scratch, stage->algorithm().scratch_bytes());
+  return (scratch + buffer_bytes()) * threads;
+}
+
+template <class T>
+std::string Chain<T>::describe(int threads) const {
+  std::string text = rows_stage_ < 0 ? concat("chain of ", block_pixels_, " pixels") :
+                                       concat("chain of ", band_rows(), " rows");
+  for (const Stage& stage : stages_) text += concat("; ", stage->describe(threads));
+  return text;
+}
+
+template class Chain<float>;
+template class Chain<double>;
+
+}  // namespace onebyone
