@@ -52,23 +52,27 @@ ConvAlgorithmPtr<T> make_algorithm(const std::string& op, const ConvProblem& pro
 }  // namespace
 
 template <class T>
-Conv2d<T>::Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const KernelTable& kernels) {
-  const ImageView<const T>& w = weights.weight;
-  problem_ = {
-      .geometry = make_geometry(spec.op, spec.x, {w.batch, w.channels, w.height, w.width}, spec.stride,
-                                spec.padding, spec.dilation, spec.groups, spec.channels_from),
-      .layout = spec.layout,
-      .algorithm = spec.algorithm,
-      .element_bytes = sizeof(T),
-      .activation = spec.activation,
-      .residual = spec.residual,
-      .once = spec.once,
-      .exact = spec.exact,
-      .out_step = spec.out_step};
-  assert(problem_.output_step() >= problem_.geometry.oc);
-  plan_ = make_plan(spec.op, problem_, kernels);
-  algorithm_ = make_algorithm(spec.op, problem_, plan_, weights, kernels);
+ConvProblem Conv2d<T>::problem_of(const ConvSpec& spec, const std::array<int64_t, 4>& weight) {
+  ConvProblem problem{.geometry = make_geometry(spec.op, spec.x, weight, spec.stride, spec.padding,
+                                                spec.dilation, spec.groups, spec.channels_from),
+                      .layout = spec.layout,
+                      .algorithm = spec.algorithm,
+                      .element_bytes = sizeof(T),
+                      .activation = spec.activation,
+                      .residual = spec.residual,
+                      .once = spec.once,
+                      .exact = spec.exact,
+                      .out_step = spec.out_step};
+  assert(problem.output_step() >= problem.geometry.oc);
+  return problem;
 }
+
+template <class T>
+Conv2d<T>::Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const KernelTable& kernels)
+    : problem_(problem_of(spec, {weights.weight.batch, weights.weight.channels, weights.weight.height,
+                                 weights.weight.width})),
+      plan_(make_plan(spec.op, problem_, kernels)),
+      algorithm_(make_algorithm(spec.op, problem_, plan_, weights, kernels)) {}
 
 template <class T>
 void Conv2d<T>::run(const ImageView<const T>& x, const T* residual, T* out, int threads) const {

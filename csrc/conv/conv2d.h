@@ -38,6 +38,9 @@ class Conv2d {
   // Throws std::invalid_argument naming the argument, its values and the cure.
   Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const KernelTable& kernels);
 
+  // The spec for a weight of this shape, checked: what the constructor plans for.
+  static ConvProblem problem_of(const ConvSpec& spec, const std::array<int64_t, 4>& weight);
+
   // x has the shape of the spec; residual (null unless the spec has one) and out are contiguous in the
   // layout, or lie as the spec's out_step says.
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const;

@@ -42,8 +42,8 @@ Chain<T>::Chain(std::vector<Stage> stages) : stages_(std::move(stages)) {
     if (i + 1 < stages_.size()) widest = std::max(widest, geometry(i).oc);
   }
   const int64_t mr = stages_[0]->plan().mr;
-  block_pixels_ = round_up(
-      std::max(kLeastPixels, kChainBytes / (widest * static_cast<int64_t>(sizeof(T)))), std::max<int64_t>(mr, 1));
+  block_pixels_ = round_up(std::max(kLeastPixels, kChainBytes / (widest * static_cast<int64_t>(sizeof(T)))),
+                           std::max<int64_t>(mr, 1));
 }
 
 // Rows of the depthwise stage's input that are kept: a window and some more.
@@ -144,8 +144,8 @@ void Chain<T>::run_rows(const Tensors& t, int64_t image, int64_t begin, int64_t 
         high = from;
       low = from;
       const int64_t base = image * g.ih;
-      stages_[0]->algorithm().run_part(t.x, nullptr, expanded + (high - low) * row_size,
-                                       (base + high) * g.iw, (base + to) * g.iw);
+      stages_[0]->algorithm().run_part(t.x, nullptr, expanded + (high - low) * row_size, (base + high) * g.iw,
+                                       (base + to) * g.iw);
       high = std::max(high, to);
       // Row y of the image at expanded + (y - low) * row_size.
       x = dense_image(expanded - low * row_size, g);
@@ -157,8 +157,8 @@ void Chain<T>::run_rows(const Tensors& t, int64_t image, int64_t begin, int64_t 
     stages_[rows_stage_]->algorithm().run_part(x, projects ? nullptr : residual, projects ? band : t.out + at,
                                                pixel, pixel + pixels);
     if (projects)
-      stages_.back()->algorithm().run_part(dense_image(band, geometry(stages_.size() - 1)), residual, t.out + at,
-                                           0, pixels);
+      stages_.back()->algorithm().run_part(dense_image(band, geometry(stages_.size() - 1)), residual,
+                                           t.out + at, 0, pixels);
     row = next;
   }
 }
@@ -186,8 +186,8 @@ int64_t Chain<T>::workspace_bytes(int threads) const {
 
 template <class T>
 std::string Chain<T>::describe(int threads) const {
-  std::string text = rows_stage_ < 0 ? concat("chain of ", block_pixels_, " pixels") :
-                                       concat("chain of ", band_rows(), " rows");
+  std::string text = rows_stage_ < 0 ? concat("chain of ", block_pixels_, " pixels")
+                                     : concat("chain of ", band_rows(), " rows");
   for (const Stage& stage : stages_) text += concat("; ", stage->describe(threads));
   return text;
 }

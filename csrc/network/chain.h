@@ -50,7 +50,7 @@ class Chain {
   int64_t buffer_bytes() const;
 
   const std::vector<Stage> stages_;
-  int rows_stage_ = -1;     // the depthwise one, or -1
+  int rows_stage_ = -1;       // the depthwise one, or -1
   int64_t block_pixels_ = 0;  // pixels: of a block
 };
 

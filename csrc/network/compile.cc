@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/int_math.h"
 #include "network/arena.h"
+#include "network/chain.h"
 #include "network/fuse.h"
 #include "network/slots.h"
 #include "network/steps.h"
@@ -20,12 +21,13 @@ class Compiler {
       : graph_(graph), maker_{exact, table}, network_(network) {}
 
   void run() {
+    find_chains();
     find_parents();
     find_last_reads();
     slots_.resize(graph_.shape_count());
     for (now_ = 0; now_ < graph_.nodes().size(); ++now_) {
       const Node<T>& node = graph_.nodes()[now_];
-      std::visit([&](const auto& op) { add(node, op); }, node.op);
+      if (next_in_chain_[now_] == kNoNode) std::visit([&](const auto& op) { add(node, op); }, node.op);
     }
     for (size_t i = 0; i < graph_.outputs().size(); ++i) add_output(i);
     plan_memory();
@@ -33,6 +35,8 @@ class Compiler {
 
  private:
   static constexpr int kNoNode = -1;
+  // An intermediate image of less stays in L2 by itself.
+  static constexpr int64_t kChainFrom = 1 << 20;
   using NodeT = Node<T>;
 
   // ---- before any step: what lies in what ----
@@ -50,12 +54,66 @@ class Compiler {
   }
   static bool is_view(const NodeT& node) { return is_any<ReshapeOp, TransposeOp, SliceOp, ExpandOp>(node); }
 
+  // Convolutions that chain.h serves as one step, where it is worth it: which comes next, of all but the
+  // last. Depthwise ones take their neighbours first.
+  void find_chains() {
+    const auto& nodes = graph_.nodes();
+    next_in_chain_.assign(nodes.size(), kNoNode);
+    before_in_chain_.assign(nodes.size(), kNoNode);
+    std::vector<int> reads(graph_.shape_count());
+    maker_of_.assign(graph_.shape_count(), kNoNode);
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      maker_of_[nodes[i].output] = static_cast<int>(i);
+      for (const ValueId input : nodes[i].inputs) ++reads[input];
+    }
+    for (const GraphOutput& output : graph_.outputs()) ++reads[output.value];
+    // The convolution before node i that may be joined with it.
+    const auto before = [&](size_t i) -> int {
+      const ValueId x = nodes[i].inputs[0];
+      const NodeT& made = nodes[maker_of_[x]];
+      const bool plain =
+          std::holds_alternative<ConvOp<T>>(made.op) && made.inputs.size() == 1 && reads[x] == 1;
+      const int64_t bytes = element_count(graph_.shape(x)) * static_cast<int64_t>(sizeof(T));
+      return plain && bytes >= kChainFrom ? maker_of_[x] : kNoNode;
+    };
+    const auto join = [&](int first, size_t second) {
+      next_in_chain_[first] = static_cast<int>(second);
+      before_in_chain_[second] = first;
+    };
+    std::vector<ChainRole> roles;
+    for (const NodeT& node : nodes) roles.push_back(role_of(node));
+    for (size_t i = 0; i < nodes.size(); ++i)
+      if (roles[i] == ChainRole::kRows)
+        if (const int first = before(i); first != kNoNode && roles[first] == ChainRole::kPointwise)
+          join(first, i);
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      if (roles[i] != ChainRole::kPointwise || next_in_chain_[i] != kNoNode) continue;
+      const int first = before(i);
+      if (first != kNoNode && roles[first] != ChainRole::kNone && next_in_chain_[first] == kNoNode)
+        join(first, i);
+    }
+  }
+  // What a convolution can be in a chain: made by pixels, 1x1 of stride 1 besides, or made by rows.
+  enum class ChainRole { kNone, kPixels, kPointwise, kRows };
+  ChainRole role_of(const NodeT& node) const {
+    const auto* conv = std::get_if<ConvOp<T>>(&node.op);
+    if (!conv) return ChainRole::kNone;
+    const ConvPlan plan = maker_.conv_plan(spec_of(node, *conv, 0), *conv);
+    if (Chain<T>::by_rows(plan)) return ChainRole::kRows;
+    if (!Chain<T>::by_pixels(plan)) return ChainRole::kNone;
+    const Dims &x = graph_.shape(node.inputs[0]), &y = graph_.shape(node.output);
+    const ImageView<const T>& w = conv->weights.weight;
+    const bool pointwise = w.height == 1 && w.width == 1 && conv->stride.h == 1 && conv->stride.w == 1 &&
+                           x[2] == y[2] && x[3] == y[3] && conv->groups == 1;
+    return pointwise ? ChainRole::kPointwise : ChainRole::kPixels;
+  }
+  ConvSpec spec_of(const NodeT& node, const ConvOp<T>& op, int64_t out_step) const {
+    return maker_.conv_spec(node.name, op, graph_.shape(node.inputs[0]), node.inputs.size() > 1, out_step);
+  }
+
   // From the last join to the first: one whose inputs all lie side by side in a later one is part of that.
   void find_parents() {
     parents_.resize(graph_.shape_count());
-    maker_of_.assign(graph_.shape_count(), kNoNode);
-    for (size_t i = 0; i < graph_.nodes().size(); ++i)
-      maker_of_[graph_.nodes()[i].output] = static_cast<int>(i);
     for (size_t i = graph_.nodes().size(); i-- > 0;) {
       const NodeT& node = graph_.nodes()[i];
       const auto* join = std::get_if<ConcatOp>(&node.op);
@@ -102,8 +160,14 @@ class Compiler {
   void find_last_reads() {
     last_read_.assign(graph_.shape_count(), 0);
     output_of_.assign(graph_.shape_count(), kNoNode);
-    for (size_t i = 0; i < graph_.nodes().size(); ++i)
-      for (const ValueId input : graph_.nodes()[i].inputs) last_read_[memory_of(input)] = i;
+    for (size_t i = 0; i < graph_.nodes().size(); ++i) {
+      size_t reader = i;  // the last of its chain
+      while (next_in_chain_[reader] != kNoNode) reader = next_in_chain_[reader];
+      for (const ValueId input : graph_.nodes()[i].inputs) {
+        size_t& last = last_read_[memory_of(input)];
+        last = std::max(last, reader);
+      }
+    }
     for (size_t i = graph_.outputs().size(); i-- > 0;) {
       const ValueId value = graph_.outputs()[i].value;
       last_read_[memory_of(value)] = graph_.nodes().size();
@@ -263,9 +327,18 @@ class Compiler {
   }
 
   void add(const NodeT& node, const ConvOp<T>& op) {
-    const Slot x = with_channels_last(node.inputs[0]);
+    std::vector<const NodeT*> stages{&node};
+    for (int i = before_in_chain_[now_]; i != kNoNode; i = before_in_chain_[i])
+      stages.insert(stages.begin(), &graph_.nodes()[i]);
+    const Slot x = with_channels_last(stages[0]->inputs[0]);
     emit_product(node, x, channels_last(), pixel_step, [&](int64_t step) {
-      return maker_.conv(node.name, op, graph_.shape(node.inputs[0]), node.inputs.size() > 1, step);
+      if (stages.size() == 1) return maker_.conv(spec_of(node, op, step), op);
+      std::vector<std::pair<ConvSpec, const ConvOp<T>*>> specs;
+      for (const NodeT* stage : stages) {
+        const auto& conv = std::get<ConvOp<T>>(stage->op);
+        specs.emplace_back(spec_of(*stage, conv, stage == &node ? step : 0), &conv);
+      }
+      return maker_.chain(specs);
     });
   }
 
@@ -415,9 +488,10 @@ class Compiler {
   const Graph<T>& graph_;
   const StepMaker<T> maker_;
   Network<T>& network_;
-  size_t now_ = 0;                 // the node that is being added
-  std::vector<int> maker_of_;      // by value: the node that makes it
-  std::vector<Parent> parents_;    // by value
+  size_t now_ = 0;                                    // the node that is being added
+  std::vector<int> maker_of_;                         // by value: the node that makes it
+  std::vector<int> next_in_chain_, before_in_chain_;  // by node
+  std::vector<Parent> parents_;                       // by value
   std::vector<size_t> last_read_;  // by value that has memory of its own: the last node that reads from it
   std::vector<int> output_of_;     // by value: the first output that it is, or kNoNode
   std::map<int, int> output_buffers_;       // by output

@@ -1,8 +1,6 @@
 #include "network/steps.h"
 
-#include <memory>
-
-#include "conv/conv2d.h"
+#include "network/chain.h"
 #include "network/slots.h"
 #include "ops/matmul.h"
 
@@ -57,39 +55,67 @@ class FoldedWeights {
 }  // namespace
 
 template <class T>
-Step<T> StepMaker<T>::conv2d(const char* op, const ConvSpec& spec, const ConvWeights<T>& weights,
-                             const Folded& folded) const {
+std::shared_ptr<const Conv2d<T>> StepMaker<T>::make_conv(const ConvSpec& spec, const ConvWeights<T>& weights,
+                                                         const Folded& folded) const {
   const FoldedWeights<T> own(weights, folded, weights.weight.batch, [](int64_t n, int64_t) { return n; });
-  const auto conv = std::make_shared<const Conv2d<T>>(spec, own.weights(), table_);
-  Step<T> step;
-  step.op = op;
+  return std::make_shared<const Conv2d<T>>(spec, own.weights(), table_);
+}
+
+template <class T>
+Step<T> StepMaker<T>::conv2d(const char* op, const ConvPtr& conv) const {
+  const bool residual = conv->problem().residual;
+  Step<T> step = step_of<T>(op, [conv, residual](const auto* in, const auto& out, int threads) {
+    conv->run(as_image(in[0]), residual ? in[1].data : nullptr, out.data, threads);
+  });
   step.macs = conv->geometry().macs();
   step.weight_bytes = conv->weight_bytes();
   step.describe = [conv](int threads) { return conv->describe(threads); };
   step.workspace_bytes = [conv](int threads) { return conv->workspace_bytes(threads); };
-  const bool residual = spec.residual;
-  step.run = [conv, residual](const TensorView<const T>* in, const TensorView<T>& out, int threads) {
-    conv->run(as_image(in[0]), residual ? in[1].data : nullptr, out.data, threads);
-  };
   return step;
 }
 
 template <class T>
-Step<T> StepMaker<T>::conv(const std::string& name, const ConvOp<T>& op, const Dims& x, bool residual,
-                           int64_t out_step) const {
-  const ConvSpec spec{.op = name.empty() ? "conv2d" : name,
-                      .x = {x[0], x[1], x[2], x[3]},
-                      .layout = Layout::kNhwc,
-                      .channels_from = "x.shape[1]",
-                      .stride = op.stride,
-                      .padding = op.padding,
-                      .dilation = op.dilation,
-                      .groups = op.groups,
-                      .activation = op.activation,
-                      .residual = residual,
-                      .exact = exact_,
-                      .out_step = out_step};
-  return conv2d("conv", spec, op.weights, op.folded);
+ConvSpec StepMaker<T>::conv_spec(const std::string& name, const ConvOp<T>& op, const Dims& x, bool residual,
+                                 int64_t out_step) const {
+  return {.op = name.empty() ? "conv2d" : name,
+          .x = {x[0], x[1], x[2], x[3]},
+          .layout = Layout::kNhwc,
+          .channels_from = "x.shape[1]",
+          .stride = op.stride,
+          .padding = op.padding,
+          .dilation = op.dilation,
+          .groups = op.groups,
+          .activation = op.activation,
+          .residual = residual,
+          .exact = exact_,
+          .out_step = out_step};
+}
+
+template <class T>
+ConvPlan StepMaker<T>::conv_plan(const ConvSpec& spec, const ConvOp<T>& op) const {
+  const ImageView<const T>& w = op.weights.weight;
+  return make_plan(spec.op, Conv2d<T>::problem_of(spec, {w.batch, w.channels, w.height, w.width}), table_);
+}
+
+template <class T>
+Step<T> StepMaker<T>::conv(const ConvSpec& spec, const ConvOp<T>& op) const {
+  return conv2d("conv", make_conv(spec, op.weights, op.folded));
+}
+
+template <class T>
+Step<T> StepMaker<T>::chain(const std::vector<std::pair<ConvSpec, const ConvOp<T>*>>& stages) const {
+  std::vector<ConvPtr> convs;
+  for (const auto& [spec, op] : stages) convs.push_back(make_conv(spec, op->weights, op->folded));
+  const bool residual = convs.back()->problem().residual;
+  const auto chain = std::make_shared<const Chain<T>>(std::move(convs));
+  Step<T> step = step_of<T>("chain", [chain, residual](const auto* in, const auto& out, int threads) {
+    chain->run(as_image(in[0]), residual ? in[1].data : nullptr, out.data, threads);
+  });
+  step.macs = chain->macs();
+  step.weight_bytes = chain->weight_bytes();
+  step.describe = [chain](int threads) { return chain->describe(threads); };
+  step.workspace_bytes = [chain](int threads) { return chain->workspace_bytes(threads); };
+  return step;
 }
 
 template <class T>
@@ -108,7 +134,7 @@ Step<T> StepMaker<T>::linear(const std::string& name, const LinearOp<T>& op, con
                       .residual = residual,
                       .exact = exact_,
                       .out_step = out_step};
-  Step<T> step = conv2d("linear", spec, op.weights, op.folded);
+  Step<T> step = conv2d("linear", make_conv(spec, op.weights, op.folded));
   step.run = [conv = std::move(step.run), shape, x_step, residual](const TensorView<const T>* in,
                                                                    const TensorView<T>& out, int threads) {
     TensorView<const T> inputs[2];

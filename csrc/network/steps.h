@@ -2,6 +2,11 @@
 // by compile.cc; calls conv/ and ops/. Knows no places.
 #pragma once
 
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "conv/conv2d.h"
 #include "cpu/isa.h"
 #include "network/network.h"
 
@@ -13,9 +18,15 @@ class StepMaker {
   StepMaker(bool exact, const KernelTable& table) : exact_(exact), table_(table) {}
   const Kernels<T>& kernels() const { return kernels_of<T>(table_); }
 
-  // x channels last (shape (N, C, H, W)); the output's pixels are out_step apart.
-  Step<T> conv(const std::string& name, const ConvOp<T>& op, const Dims& x, bool residual,
-               int64_t out_step) const;
+  // What a convolution is asked for: x channels last (shape (N, C, H, W)), the output's pixels out_step apart
+  // (0: contiguous).
+  ConvSpec conv_spec(const std::string& name, const ConvOp<T>& op, const Dims& x, bool residual,
+                     int64_t out_step) const;
+  // The plan that it would get.
+  ConvPlan conv_plan(const ConvSpec& spec, const ConvOp<T>& op) const;
+  Step<T> conv(const ConvSpec& spec, const ConvOp<T>& op) const;
+  // Convolutions after each other (chain.h).
+  Step<T> chain(const std::vector<std::pair<ConvSpec, const ConvOp<T>*>>& stages) const;
   Step<T> conv_transpose(const std::string& name, const ConvTransposeOp<T>& op, const Dims& x) const;
   // The rows of x are x_step apart, those of the output out_step.
   Step<T> linear(const std::string& name, const LinearOp<T>& op, const Dims& x, int64_t x_step, bool residual,
@@ -37,8 +48,9 @@ class StepMaker {
   Step<T> gather(const GatherOp& op) const;
 
  private:
-  Step<T> conv2d(const char* op, const ConvSpec& spec, const ConvWeights<T>& weights,
-                 const Folded& folded) const;
+  using ConvPtr = std::shared_ptr<const Conv2d<T>>;
+  ConvPtr make_conv(const ConvSpec& spec, const ConvWeights<T>& weights, const Folded& folded) const;
+  Step<T> conv2d(const char* op, const ConvPtr& conv) const;
 
   bool exact_;
   const KernelTable& table_;

@@ -203,6 +203,8 @@ struct ElementwiseArgs {
   T* out;
   int64_t out_row;
   Activation activation;
+};
+
 // Pooling, a row of `ow` output pixels, channels last: out[i * out_stride + c] = the maximum over r < kh, s <
 // kw of rows[r][place(i, s) * x_stride + c], or else their sum * row_scale * column_scale[i]; taps whose
 // place(i, s) = i * stride - left + s * dilation is not in [0, width) are left out. The maximum of what holds
