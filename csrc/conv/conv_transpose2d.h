@@ -1,6 +1,6 @@
 // conv/conv_transpose2d.h - transposed convolution, by phases: the outputs (i * stride + p) of one phase p
-// are a convolution of stride 1 with every stride-th tap of the filter. Called by network/ and bindings/;
-// calls Conv2d for the phases and ops/copy to interleave them.
+// are a convolution of stride 1 with every stride-th tap of the filter. Phases that read the same pixels are
+// one convolution, 1x1 where the kernel is the stride. Called by network/ and bindings/; calls Conv2d.
 #pragma once
 
 #include <array>
@@ -22,7 +22,7 @@ struct ConvTransposeSpec {
   Pair output_padding{0, 0};
   Pair dilation{1, 1};
   int64_t groups = 1;
-  Activation activation = {};
+  Activation activation{};
   bool exact = false;
 };
 
@@ -36,6 +36,7 @@ class ConvTranspose2d {
   // weight: (ic, oc / groups, kh, kw). Throws std::invalid_argument naming the argument and the cure.
   ConvTranspose2d(const ConvTransposeSpec& spec, const ConvWeights<T>& weights, const KernelTable& kernels);
   ~ConvTranspose2d();
+  const ImageShape& output_shape() const;
   // out is contiguous in the layout.
   void run(const ImageView<const T>& x, T* out, int threads) const;
   int64_t workspace_bytes(int threads) const;
