@@ -22,24 +22,30 @@ from .activations import (
     SiLU,
     Tanh,
 )
+from .containers import Concat, Container, Residual, Sequential
+from .identity import Dropout, Identity
 from .init import manual_seed
 from .layers import Conv1x1, Conv2d, Flatten, Linear
-from .module import Container, Module, Parameter, Sequential
+from .module import Module, Parameter
 
 __all__ = [
     "GELU",
+    "Concat",
     "Container",
     "Conv1x1",
     "Conv2d",
+    "Dropout",
     "Flatten",
     "Hardsigmoid",
     "Hardswish",
+    "Identity",
     "LeakyReLU",
     "Linear",
     "Module",
     "Parameter",
     "ReLU",
     "ReLU6",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",
