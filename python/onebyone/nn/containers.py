@@ -127,10 +127,10 @@ class Concat(Container):
 
 
 class Residual(Container):
-    """``activation(body(x) + shortcut(x))``.
+    """``activation(body(x) + shortcut(x))``: a residual connection.
 
-    The residual connection of He et al., arXiv 1512.03385. What the body must learn is the difference from its input, and the gradient, like the signal,
-    has a way past it.
+    He et al., "Deep Residual Learning for Image Recognition", arXiv 1512.03385. What the body must
+    learn is the difference from its input, and the gradient, like the signal, has a way past it.
 
     Parameters
     ----------
@@ -153,9 +153,9 @@ class Residual(Container):
         self, body: Module, shortcut: Module | None = None, activation: Activation = None
     ) -> None:
         super().__init__()
-        self.body = body
+        self.register_module("body", body)
         if shortcut is not None:
-            self.shortcut = shortcut
+            self.register_module("shortcut", shortcut)
         self.activation = arguments.activation(activation, type(self).__name__)
 
     def connect(self, x: Value, run: Flow[Value]) -> Value:
