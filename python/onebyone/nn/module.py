@@ -50,6 +50,9 @@ class Module:
     ignored_state: tuple[str, ...] = ()
     """Names that a state dict may hold for this module although the module has no use for them."""
 
+    optional_state: tuple[str, ...] = ()
+    """Names of this module that a state dict may lack; what the module holds then stays."""
+
     def __init__(self) -> None:
         for store in ("_parameters", "_buffers", "_modules"):
             self.__dict__[store] = {}
@@ -146,7 +149,8 @@ class Module:
         """Replace all parameters and buffers by ``state``: NumPy arrays or torch tensors by name.
 
         Floating-point arrays of another precision are converted. Everything is checked before
-        anything is changed.
+        anything is changed. Names in a module's ``ignored_state`` may be there, those in its
+        ``optional_state`` may be missing.
 
         Raises ValueError that lists missing names, unexpected names and wrong shapes; TypeError for
         an entry that is no array of numbers of the right kind.
