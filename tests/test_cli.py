@@ -125,6 +125,8 @@ def test_demo(mode, size, tmp_path):
     out = tmp_path / "out.png"
     result = cli("demo", image, "--size", 64, "--out", out, MPLBACKEND=None, DISPLAY=None)
     assert result.returncode == 0, result.stderr
+    for text in ["7x7 512 -> 512", "naive", "387,296", "128,049,152", "bottleneck", "16.9 x"]:
+        assert text in result.stdout
     with Image.open(out) as picture:
         assert picture.format == "PNG"
         pixels = np.asarray(picture.convert("RGB"))

@@ -53,6 +53,7 @@ assert not loaded, loaded
         "isa",
         "linear",
         "load_weights",
+        "models",
         "nn",
         "set_cache_limit",
         "set_num_threads",
@@ -65,7 +66,7 @@ assert not loaded, loaded
 )
 def test_names(name):
     assert hasattr(ob, name)
-    if name not in ("nn", "__version__"):
+    if name not in ("models", "nn", "__version__"):
         assert callable(getattr(ob, name))
 
 
@@ -87,6 +88,18 @@ def test_names(name):
         "Hardswish",
         "Hardsigmoid",
         "GELU",
+        "Identity",
+        "Dropout",
+        "Container",
+        "Concat",
+        "Residual",
+        "MLPConv",
+        "NaiveInception",
+        "Inception",
+        "BasicBlock",
+        "Bottleneck",
+        "Fire",
+        "InvertedResidual",
     ],
 )
 def test_names_of_layers(name):

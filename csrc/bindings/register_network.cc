@@ -258,10 +258,12 @@ class GraphBinding {
                         .dilation = parse_pair(op, "dilation", dilation),
                         .pad = edges(op, padding),
                         .ceil_mode = ceil_mode,
-                        .count_include_pad = true});
+                        .count_include_pad = true,
+                        .divisor = 0});
   }
   ValueId avg_pool2d(ValueId x, const py::object& kernel, const py::object& stride, const py::object& padding,
-                     bool ceil_mode, bool count_include_pad, const std::string& name) {
+                     bool ceil_mode, bool count_include_pad, const py::object& divisor,
+                     const std::string& name) {
     const std::string op = label(name, "avg_pool2d");
     return graph_.pool(name, x,
                        {.kind = PoolKind::kAverage,
@@ -270,7 +272,8 @@ class GraphBinding {
                         .dilation = {1, 1},
                         .pad = edges(op, padding),
                         .ceil_mode = ceil_mode,
-                        .count_include_pad = count_include_pad});
+                        .count_include_pad = count_include_pad,
+                        .divisor = divisor.is_none() ? 0 : parse_int(op, "divisor_override", divisor)});
   }
   ValueId adaptive_avg_pool2d(ValueId x, const py::object& size, const std::string& name) {
     return graph_.adaptive_avg_pool(name, x,
@@ -406,7 +409,8 @@ void register_graph(py::module_& m, const char* graph_name, const char* network_
       .def("max_pool2d", &G::max_pool2d, x, py::arg("kernel_size"), py::arg("stride") = py::none(),
            py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("ceil_mode") = false, name)
       .def("avg_pool2d", &G::avg_pool2d, x, py::arg("kernel_size"), py::arg("stride") = py::none(),
-           py::arg("padding") = 0, py::arg("ceil_mode") = false, py::arg("count_include_pad") = true, name)
+           py::arg("padding") = 0, py::arg("ceil_mode") = false, py::arg("count_include_pad") = true,
+           py::arg("divisor_override") = py::none(), name)
       .def("adaptive_avg_pool2d", &G::adaptive_avg_pool2d, x, py::arg("output_size"), name)
       .def("activation", &G::activation, x, py::arg("activation"), name)
       .def("unary", &G::unary, x, py::arg("kind"), name)

@@ -10,10 +10,10 @@ Functions take and return NumPy arrays, or the CPU arrays of any library that sp
     y = ob.conv2d(x, weight, activation="relu")  # (1, 64, 56, 56)
 
 ``Conv2dPlan`` prepares a convolution that runs many times, ``onebyone.nn`` builds networks of
-layers.
+layers, ``onebyone.models`` has those of the literature.
 """
 
-from . import nn
+from . import models, nn
 from ._core import __version__
 from .config import (
     empty_cache,
@@ -48,6 +48,7 @@ __all__ = [
     "linear",
     "load_weights",
     "max_pool2d",
+    "models",
     "nn",
     "set_cache_limit",
     "set_num_threads",

@@ -68,7 +68,8 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="Run 3x3 and 1x1 convolutions on a photograph, time them, draw the feature maps.",
         description=(
             "Run a 3x3 layer and 1x1 projections that keep, reduce and expand its 512 feature maps "
-            "on a photograph; show parameters, times and what a reduction saves; draw the maps. "
+            "on a photograph; show parameters, times and what reductions save before a 7x7 layer, "
+            "in an Inception module and in a residual block; draw the maps. "
             'Needs: pip install "onebyone[demo]".'
         ),
     )

@@ -1,12 +1,11 @@
 """``onebyone demo``: a 3x3 layer and 1x1 projections on a photograph, checked, timed and drawn.
 
-The weights are explained in ``demo_filters``, the picture is drawn by ``demo_figure``.
+The weights are explained in ``demo_filters``; ``demo_savings`` compares modules with and without
+1x1 layers; ``demo_figure`` draws the picture.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +15,7 @@ import numpy as np
 from . import _core, nn
 from .config import get_num_threads, isa, threads
 from .demo_filters import filter_bank, mixtures
+from .demo_savings import Saving, compare, comparisons, median_seconds, print_comparison
 from .files import check_writable
 from .functional import conv2d
 
@@ -27,8 +27,6 @@ __all__ = ["DemoError", "run"]
 _MAPS = 512
 _REDUCED = 64
 _PROJECTIONS = (("keeps", _MAPS), ("reduces", _REDUCED), ("expands", 1024))
-_CROP = 48
-"""Side of the crop on which 7x7 layers are timed: 1.7 TFLOP for 256 x 256 pixels is too long."""
 
 
 class DemoError(Exception):
@@ -84,9 +82,9 @@ class _Demo:
             self.console.print(model.summary(self.x.shape[1:], self.layout), soft_wrap=True)
         self._print_timings()
         self._check(maps, reduction)
-        multiply_adds = self._saving(maps, reduction)
+        savings = self._savings(maps, reduction)
         with self._working("Drawing the feature maps"):
-            self._draw(out, maps, reduced, multiply_adds)
+            self._draw(out, maps, reduced, savings)
         self.console.print(f"\nWrote {out}", soft_wrap=True)
 
     def _measure_peak(self) -> None:
@@ -150,55 +148,17 @@ class _Demo:
             f"{len(matrix)}: {error:.1e} of the largest value (float32 resolves 1.2e-07)."
         )
 
-    def _saving(self, maps: np.ndarray, reduction: nn.Conv1x1) -> dict[str, int]:
-        self._heading(f"What a reduction to {_REDUCED} maps saves before a 7x7 layer")
-        direct = [nn.Conv2d(_MAPS, _MAPS, 7, padding="same")]
-        bottleneck = [reduction, nn.Conv2d(_REDUCED, _MAPS, 7, padding="same")]
-        titles = {
-            f"7x7 {_MAPS} -> {_MAPS}": direct,
-            f"1x1 {_MAPS} -> {_REDUCED}, 7x7 {_REDUCED} -> {_MAPS}": bottleneck,
-        }
-        crop = maps[:, :, :_CROP, :_CROP] if self.layout == "NCHW" else maps[:, :_CROP, :_CROP]
-        crop = np.ascontiguousarray(crop)
-        parameters, work, seconds = [], {}, []
-        for title, layers in titles.items():
-            model = nn.Sequential(*layers)
-            parameters.append(sum(p.size for p in model.parameters()))
-            work[title] = model.multiply_adds(maps.shape, self.layout)
-            with self._working(f"Running {title} on a {_CROP} x {_CROP} crop"):
-                x, total = crop, 0.0
-                for layer in layers:
-                    x, timing = _time(layer, x, self.layout)
-                    total += timing.seconds
-            seconds.append(total)
-        self._print_saving(parameters, work, seconds)
-        return work
+    def _savings(self, maps: np.ndarray, reduction: nn.Conv1x1) -> list[Saving]:
+        savings = []
+        for comparison in comparisons(_MAPS, reduction, self.size):
+            self._heading(comparison.heading)
+            with self._working(f"Running {' and '.join(comparison.modules)}"):
+                sides = compare(comparison, maps, self.layout)
+            print_comparison(self.console, sides, comparison.note)
+            savings.append((comparison, sides))
+        return savings
 
-    def _print_saving(
-        self, parameters: list[int], work: dict[str, int], seconds: list[float]
-    ) -> None:
-        from rich import box
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("layers")
-        for title in ("parameters", "multiply-adds", "time on crop"):
-            table.add_column(title, justify="right")
-        for row, title in enumerate(work):
-            table.add_row(
-                title, f"{parameters[row]:,}", f"{work[title]:,}", f"{seconds[row] * 1e3:,.1f} ms"
-            )
-        columns = (parameters, list(work.values()), seconds)
-        table.add_row("factor", *(f"{before / after:.1f} x" for before, after in columns))
-        self.console.print(table)
-        self.console.print(
-            f"Multiply-adds are for the whole picture, {self.size} x {self.size}; the time was "
-            f"measured on a {_CROP} x {_CROP} crop of its maps, layer by layer."
-        )
-
-    def _draw(
-        self, out: str, maps: np.ndarray, reduced: np.ndarray, multiply_adds: dict[str, int]
-    ) -> None:
+    def _draw(self, out: str, maps: np.ndarray, reduced: np.ndarray, savings: list[Saving]) -> None:
         from .demo_figure import draw
 
         try:
@@ -207,7 +167,7 @@ class _Demo:
                 self.photograph,
                 self._channels_first(maps),
                 self._channels_first(reduced),
-                multiply_adds,
+                savings,
             )
         except OSError as error:
             raise DemoError(f"{out} cannot be written: {error.strerror or error}") from error
@@ -236,17 +196,8 @@ def _time(layer: nn.Conv2d, x: np.ndarray, layout: str) -> tuple[np.ndarray, _Ti
     """Return the layer's output and the median time of a few runs that write to the same memory."""
     plan = layer.plan(x.shape, layout)
     output = np.empty(plan.output_shape, x.dtype)
-
-    def once() -> float:
-        start = time.perf_counter()
-        plan(x, out=output)
-        return time.perf_counter() - start
-
-    once()
-    runs = [once()]
-    while len(runs) < 5 and sum(runs) < 1:
-        runs.append(once())
-    return output, _Timing(statistics.median(runs), plan.flops, plan.algorithm)
+    seconds = median_seconds(lambda: plan(x, out=output))
+    return output, _Timing(seconds, plan.flops, plan.algorithm)
 
 
 def _console() -> Console:

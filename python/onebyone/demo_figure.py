@@ -1,6 +1,8 @@
-"""The demo's picture: the photograph beside its feature maps before and after the projection."""
+"""The demo's picture: photograph, feature maps before and after the projection, and savings."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,9 +10,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure, SubFigure
 
+if TYPE_CHECKING:
+    from .demo_savings import Saving
+
 __all__ = ["draw"]
 
 _GRID = 4
+_MARGIN = 0.035
 _INK, _QUIET, _ACCENT, _PALE = "#1b1f24", "#6a737d", "#c8553d", "#c9ced6"
 
 
@@ -19,18 +25,19 @@ def draw(
     photograph: np.ndarray,
     before: np.ndarray,
     after: np.ndarray,
-    multiply_adds: dict[str, int],
+    savings: list[Saving],
 ) -> None:
     """Write the picture to ``path`` as PNG.
 
     ``photograph`` is (H, W, 3) in [0, 1]; ``before`` and ``after`` are feature maps (K, H, W), of
-    which the 16 strongest are shown; ``multiply_adds`` is drawn as bars. Raises OSError if the file
-    cannot be written.
+    which the 16 strongest are shown; of ``savings`` the multiply-adds are drawn as bars. Raises
+    OSError if the file cannot be written.
     """
-    figure = Figure(figsize=(17, 6.9), dpi=120, facecolor="white")
+    figure = Figure(figsize=(17, 8.6), dpi=120, facecolor="white")
     FigureCanvasAgg(figure)
-    left, middle, right = figure.subfigures(1, 3, squeeze=False, width_ratios=[1, 1.18, 1.18])[0]
-    _photograph_and_bars(left, photograph, multiply_adds)
+    top, bottom = figure.subfigures(2, 1, height_ratios=[6.3, 2.3])
+    left, middle, right = top.subfigures(1, 3)
+    _photograph(left, photograph)
     maps, reduced = before.shape[0], after.shape[0]
     _maps(
         middle,
@@ -44,38 +51,51 @@ def draw(
         f"1×1 projection: {maps} → {reduced} maps",
         "each mixes six of the maps before: adds four, subtracts two",
     )
+    panels = bottom.subfigures(1, len(savings), squeeze=False)[0]
+    for panel, saving in zip(panels, savings, strict=True):
+        _bars(panel, saving)
     figure.savefig(path, format="png")
 
 
-def _photograph_and_bars(
-    panel: SubFigure, photograph: np.ndarray, multiply_adds: dict[str, int]
-) -> None:
+def _photograph(panel: SubFigure, photograph: np.ndarray) -> None:
     height, width, _ = photograph.shape
     _titles(panel, "Photograph", f"{width} × {height} pixels, 3 channels")
-    picture = panel.add_axes((0.07, 0.29, 0.86, 0.58))
+    picture = panel.add_axes((_MARGIN, 0.01, 1 - 2 * _MARGIN, 0.86))
     picture.imshow(photograph, interpolation="lanczos")
     picture.set_anchor("NW")
     _bare(picture)
 
-    bars = panel.add_axes((0.07, 0.035, 0.86, 0.175))
-    labels, values = list(multiply_adds), np.array(list(multiply_adds.values())) / 1e9
-    bars.barh(range(len(values)), values, color=[_PALE, _ACCENT], height=0.34)
-    for row, (label, value) in enumerate(zip(labels, values, strict=True)):
-        bars.text(0, row - 0.28, label, color=_QUIET, fontsize=9.5, va="bottom")
+
+def _bars(panel: SubFigure, saving: Saving) -> None:
+    comparison, sides = saving
+    timed = comparison.timed_size == comparison.size
+    _titles(panel, comparison.title, "multiply-adds" + (" and time measured" if timed else ""))
+    bars = panel.add_axes((_MARGIN, 0.05, 1 - 2 * _MARGIN, 0.6))
+    values = [side.multiply_adds for side in sides]
+    bars.barh(range(len(sides)), values, color=[_PALE, _ACCENT], height=0.28)
+    for row, side in enumerate(sides):
+        label = side.label.replace("x", "×").replace("->", "→")
+        bars.text(0, row - 0.22, label, color=_QUIET, fontsize=9.5, va="bottom")
+        text = _count(side.multiply_adds)
+        if timed:
+            text += f" in {side.seconds * 1e3:,.1f} ms"
         bars.text(
-            value + 0.02 * values.max(),
+            side.multiply_adds + 0.015 * max(values),
             row,
-            f"{value:,.0f} G",
+            text,
             color=_INK,
             fontsize=10,
             va="center",
         )
-    bars.set_xlim(0, values.max() * 1.2)
-    bars.set_ylim(len(values) - 0.6, -0.75)
-    bars.set_title(
-        "Multiply-adds of a 7×7 layer here", loc="left", fontsize=11, color=_INK, weight="bold"
-    )
+    bars.set_xlim(0, max(values) * 1.32)
+    bars.set_ylim(len(sides) - 0.8, -0.55)
     _bare(bars)
+
+
+def _count(multiply_adds: int) -> str:
+    scale, unit = (1e9, "G") if multiply_adds >= 1e9 else (1e6, "M")
+    value = multiply_adds / scale
+    return f"{value:,.0f} {unit}" if value >= 10 else f"{value:,.1f} {unit}"
 
 
 def _maps(panel: SubFigure, maps: np.ndarray, title: str, note: str) -> None:
@@ -84,9 +104,9 @@ def _maps(panel: SubFigure, maps: np.ndarray, title: str, note: str) -> None:
         _GRID,
         _GRID,
         gridspec_kw={
-            "left": 0.03,
-            "right": 0.97,
-            "bottom": 0.035,
+            "left": _MARGIN,
+            "right": 1 - _MARGIN,
+            "bottom": 0.01,
             "top": 0.87,
             "wspace": 0.05,
             "hspace": 0.05,
@@ -108,9 +128,12 @@ def _maps(panel: SubFigure, maps: np.ndarray, title: str, note: str) -> None:
 
 
 def _titles(panel: SubFigure, title: str, note: str) -> None:
-    x = 0.07 if title == "Photograph" else 0.03
-    panel.text(x, 0.95, title, fontsize=15, weight="bold", color=_INK, va="center")
-    panel.text(x, 0.905, note, fontsize=10, color=_QUIET, va="center")
+    height = panel.bbox.height / panel.figure.dpi
+    for text, inches, style in (
+        (title, 0.32, {"fontsize": 15, "weight": "bold", "color": _INK}),
+        (note, 0.6, {"fontsize": 10, "color": _QUIET}),
+    ):
+        panel.text(_MARGIN, 1 - inches / height, text, va="center", **style)
 
 
 def _bare(axes: Axes) -> None:

@@ -22,31 +22,46 @@ from .activations import (
     SiLU,
     Tanh,
 )
+from .containers import Concat, Container, Residual, Sequential
+from .identity import Dropout, Identity
+from .inception import Fire, Inception, MLPConv, NaiveInception
 from .init import manual_seed
 from .layers import Conv1x1, Conv2d, Flatten, Linear
-from .module import Container, Module, Parameter, Sequential
+from .module import Module, Parameter
 from .normalization import BatchNorm2d, Softmax
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from .residual import BasicBlock, Bottleneck, InvertedResidual
 
 __all__ = [
     "GELU",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
+    "BasicBlock",
     "BatchNorm2d",
+    "Bottleneck",
+    "Concat",
     "Container",
     "Conv1x1",
     "Conv2d",
+    "Dropout",
+    "Fire",
     "Flatten",
     "GlobalAvgPool2d",
     "Hardsigmoid",
     "Hardswish",
+    "Identity",
+    "Inception",
+    "InvertedResidual",
     "LeakyReLU",
     "Linear",
+    "MLPConv",
     "MaxPool2d",
     "Module",
+    "NaiveInception",
     "Parameter",
     "ReLU",
     "ReLU6",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",

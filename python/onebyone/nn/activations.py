@@ -9,7 +9,7 @@ from .arguments import real
 from .module import Module, Shape
 
 if TYPE_CHECKING:
-    from .._core import Activation, Array
+    from .._core import Activation, Array, Graph
 
 __all__ = [
     "GELU",
@@ -34,6 +34,9 @@ class _Activation(Module):
 
     def output_shape(self, input_shape: Shape, layout: str = "NCHW") -> Shape:
         return tuple(input_shape)
+
+    def lower(self, graph: Graph, x: int, name: str, layout: str) -> int:
+        return graph.activation(x, self.activation, name=name)
 
 
 class ReLU(_Activation):

@@ -14,7 +14,7 @@ from .weighted import Weighted
 if TYPE_CHECKING:
     import numpy as np
 
-    from .._core import Activation, Array, Padding, Size
+    from .._core import Activation, Array, Graph, Padding, Size
 
 __all__ = ["Conv1x1", "Conv2d", "Flatten", "Linear"]
 
@@ -148,6 +148,9 @@ class Conv2d(Weighted):
 
     def multiply_adds(self, input_shape: Shape, layout: str = "NCHW") -> int:
         return math.prod(self.output_shape(input_shape, layout)) * math.prod(self.weight.shape[1:])
+
+    def lower(self, graph: Graph, x: int, name: str, layout: str) -> int:
+        return graph.conv2d(x, self.weight, self.bias, **self._options(), name=name)
 
     def extra_repr(self) -> str:
         parts = [
@@ -293,6 +296,13 @@ class Linear(Weighted):
     def multiply_adds(self, input_shape: Shape, layout: str = "NCHW") -> int:
         return math.prod(self.output_shape(input_shape, layout)) * self.in_features
 
+    def lower(self, graph: Graph, x: int, name: str, layout: str) -> int:
+        if layout == "NHWC" and len(graph.shape(x)) == 4:
+            # The last axis of the array that forward is given is the graph's second.
+            weight = self.weight[:, :, None, None]
+            return graph.conv2d(x, weight, self.bias, activation=self.activation, name=name)
+        return graph.linear(x, self.weight, self.bias, activation=self.activation, name=name)
+
     def extra_repr(self) -> str:
         parts = [
             f"in_features={self.in_features}, out_features={self.out_features}",
@@ -344,6 +354,10 @@ class Flatten(Module):
         if len(shape) < 3:
             return shape
         return (*shape[:-3], math.prod(shape[-3:]))
+
+    def lower(self, graph: Graph, x: int, name: str, layout: str) -> int:
+        shape = graph.shape(x)
+        return x if len(shape) < 3 else graph.reshape(x, self.output_shape(shape), name=name)
 
 
 def _common_repr(layer: Conv2d | Linear) -> list[str]:

@@ -1,4 +1,4 @@
-"""Module: named parameters, buffers, submodules; Container and Sequential: modules of modules."""
+"""Module: named parameters, buffers and submodules, and what can be asked of every layer."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .state import load_state
 from .summary import summary
 
 if TYPE_CHECKING:
-    from .._core import Array
+    from .._core import Array, Graph
 
-__all__ = ["Container", "Module", "Parameter", "Sequential"]
+__all__ = ["Module", "Parameter"]
 
 Shape: TypeAlias = tuple[int, ...]
 Visit: TypeAlias = "Callable[[str, Module, Shape], Shape]"
@@ -42,12 +42,16 @@ class Module:
     that is not trained, such as running statistics.
 
     A layer implements :meth:`forward`, :meth:`output_shape` and, if it multiplies,
-    :meth:`multiply_adds`; one that keeps anything derived from its parameters also
-    :meth:`parameters_changed`. A module with a data flow of its own extends :class:`Container`.
+    :meth:`multiply_adds`; :meth:`lower`, so that it can be compiled; one that keeps anything
+    derived from its parameters also :meth:`parameters_changed`. A module made of other modules
+    extends :class:`onebyone.nn.Container`.
     """
 
     ignored_state: tuple[str, ...] = ()
     """Names that a state dict may hold for this module although the module has no use for them."""
+
+    optional_state: tuple[str, ...] = ()
+    """Names of this module that a state dict may lack; what the module holds then stays."""
 
     def __init__(self) -> None:
         for store in ("_parameters", "_buffers", "_modules"):
@@ -71,6 +75,22 @@ class Module:
     def multiply_adds(self, input_shape: Shape, layout: str = "NCHW") -> int:
         """Return how many multiply-adds an input of ``input_shape`` takes by the direct method."""
         return 0
+
+    def lower(self, graph: Graph, x: int, name: str, layout: str) -> int:
+        """Emit the module's operations into ``graph``; return the id of their result.
+
+        ``x`` is the id of the input. Images in a graph are (N, C, H, W); ``layout`` is that of the
+        arrays which :meth:`forward` would be given, for layers whose axes count in it. ``name`` is
+        the module's dotted path.
+
+        Raises TypeError if the module cannot be compiled.
+        """
+        raise TypeError(
+            f"{name or 'the model'} ({type(self).__name__}) cannot be compiled: it has no "
+            "lower(graph, x, name, layout). Define one that emits its operations and returns the "
+            'id of the last, such as `return graph.activation(x, "relu", name=name)`; a module '
+            "made of other layers can extend onebyone.nn.Container and define connect(x, run)"
+        )
 
     def parameters_changed(self) -> None:
         """Drop what was derived from the parameters; called after any of them was replaced."""
@@ -129,7 +149,8 @@ class Module:
         """Replace all parameters and buffers by ``state``: NumPy arrays or torch tensors by name.
 
         Floating-point arrays of another precision are converted. Everything is checked before
-        anything is changed.
+        anything is changed. Names in a module's ``ignored_state`` may be there, those in its
+        ``optional_state`` may be missing.
 
         Raises ValueError that lists missing names, unexpected names and wrong shapes; TypeError for
         an entry that is no array of numbers of the right kind.
@@ -238,75 +259,6 @@ class Module:
             )
         store[name] = frozen(array)
         self.parameters_changed()
-
-
-class Container(Module):
-    """A module whose output comes from its submodules alone; shapes follow from :meth:`trace`."""
-
-    def trace(self, input_shape: Shape, layout: str, visit: Visit) -> Shape:
-        """Send a shape through the submodules as :meth:`forward` sends an array.
-
-        ``visit(name, submodule, shape)`` returns the submodule's output shape.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no trace(input_shape, layout, visit)")
-
-    def output_shape(self, input_shape: Shape, layout: str = "NCHW") -> Shape:
-        return self.trace(input_shape, layout, lambda _, m, shape: m.output_shape(shape, layout))
-
-    def multiply_adds(self, input_shape: Shape, layout: str = "NCHW") -> int:
-        total = 0
-
-        def visit(_: str, module: Module, shape: Shape) -> Shape:
-            nonlocal total
-            total += module.multiply_adds(shape, layout)
-            return module.output_shape(shape, layout)
-
-        self.trace(input_shape, layout, visit)
-        return total
-
-
-class Sequential(Container):
-    """Modules that run one after the other: ``Sequential(a, b)`` or ``Sequential({"name": a})``.
-
-    Submodules are named "0", "1", ... or by the mapping's keys. Indexing, slicing, iteration and
-    ``append`` work as on a list.
-    """
-
-    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
-        super().__init__()
-        first = modules[0] if len(modules) == 1 else None
-        named: Mapping[str, Any] = (
-            first if isinstance(first, Mapping) else {str(i): m for i, m in enumerate(modules)}
-        )
-        for name, module in named.items():
-            self.register_module(name, module)
-
-    def forward(self, x: Array, layout: str) -> Array:
-        for module in self._modules.values():
-            x = module(x, layout)
-        return x
-
-    def trace(self, input_shape: Shape, layout: str, visit: Visit) -> Shape:
-        shape = input_shape
-        for name, module in self._modules.items():
-            shape = visit(name, module, shape)
-        return shape
-
-    def append(self, module: Module) -> Sequential:
-        """Add a module at the end, named by its position; return self."""
-        self.register_module(str(len(self)), module)
-        return self
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())
-
-    def __getitem__(self, index: int | slice) -> Module:
-        if isinstance(index, slice):
-            return Sequential(dict(list(self._modules.items())[index]))
-        return list(self._modules.values())[index]
 
 
 def _named_arrays(

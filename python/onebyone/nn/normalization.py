@@ -12,7 +12,7 @@ from .arrays import float_dtype
 from .module import Module, Shape
 
 if TYPE_CHECKING:
-    from .._core import Array
+    from .._core import Array, Graph
 
 __all__ = ["BatchNorm2d", "Softmax"]
 
@@ -92,6 +92,11 @@ class BatchNorm2d(Module):
             layout=layout,
         )
 
+    def lower(self, graph: Graph, x: int, name: str, layout: str) -> int:
+        return graph.batch_norm(
+            x, self.weight, self.bias, self.running_mean, self.running_var, self.eps, name=name
+        )
+
     def output_shape(self, input_shape: Shape, layout: str = "NCHW") -> Shape:
         shape, name = tuple(input_shape), repr(self)
         channels = arguments.image_axes(shape, layout, name)[0]
@@ -120,6 +125,11 @@ class Softmax(Module):
 
     def forward(self, x: Array, layout: str) -> Array:
         return _core.softmax(x, self.dim)
+
+    def lower(self, graph: Graph, x: int, name: str, layout: str) -> int:
+        # A graph's images are channels first, whatever the arrays are.
+        image = layout == "NHWC" and len(graph.shape(x)) == 4
+        return graph.softmax(x, (0, 2, 3, 1)[self.dim] if image else self.dim, name=name)
 
     def output_shape(self, input_shape: Shape, layout: str = "NCHW") -> Shape:
         shape = tuple(input_shape)

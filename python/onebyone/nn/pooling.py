@@ -9,7 +9,7 @@ from . import arguments
 from .module import Module, Shape
 
 if TYPE_CHECKING:
-    from .._core import Array, Edges, Size
+    from .._core import Array, Edges, Graph, Size
 
 __all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
 
@@ -91,6 +91,11 @@ class MaxPool2d(_Pool):
             layout=layout,
         )
 
+    def lower(self, graph: Graph, x: int, name: str, layout: str) -> int:
+        return graph.max_pool2d(
+            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, name=name
+        )
+
 
 class AvgPool2d(_Pool):
     """The mean of each window; see :func:`onebyone.avg_pool2d`, whose arguments these are.
@@ -127,6 +132,18 @@ class AvgPool2d(_Pool):
             layout=layout,
         )
 
+    def lower(self, graph: Graph, x: int, name: str, layout: str) -> int:
+        return graph.avg_pool2d(
+            x,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
+            name=name,
+        )
+
     def extra_repr(self) -> str:
         parts = [super().extra_repr()]
         if not self.count_include_pad:
@@ -157,6 +174,11 @@ class AdaptiveAvgPool2d(Module):
     def forward(self, x: Array, layout: str) -> Array:
         return _core.adaptive_avg_pool2d(x, self.output_size, layout=layout)
 
+    def lower(self, graph: Graph, x: int, name: str, layout: str) -> int:
+        image = graph.shape(x)[2:]
+        size = tuple(n if s is None else s for s, n in zip(self.output_size, image, strict=True))
+        return graph.adaptive_avg_pool2d(x, size, name=name)
+
     def output_shape(self, input_shape: Shape, layout: str = "NCHW") -> Shape:
         shape = list(input_shape)
         _, *image = arguments.image_axes(tuple(shape), layout, repr(self))
@@ -178,6 +200,9 @@ class GlobalAvgPool2d(Module):
 
     def forward(self, x: Array, layout: str) -> Array:
         return _core.adaptive_avg_pool2d(x, 1, layout=layout)
+
+    def lower(self, graph: Graph, x: int, name: str, layout: str) -> int:
+        return graph.adaptive_avg_pool2d(x, 1, name=name)
 
     def output_shape(self, input_shape: Shape, layout: str = "NCHW") -> Shape:
         shape = list(input_shape)

@@ -17,7 +17,7 @@ __all__ = ["load_state"]
 
 
 def load_state(modules: Mapping[str, Module], state: Mapping[str, Array]) -> None:
-    """Replace every parameter and buffer of ``modules`` (by dotted name) by its entry in ``state``.
+    """Replace parameters and buffers of ``modules`` (by dotted name) by their entries in ``state``.
 
     Raises as :meth:`onebyone.nn.Module.load_state_dict` documents.
     """
@@ -28,13 +28,17 @@ def load_state(modules: Mapping[str, Module], state: Mapping[str, Array]) -> Non
         )
     slots: dict[str, tuple[dict[str, np.ndarray], str]] = {}
     ignored: set[str] = set()
+    optional: set[str] = set()
     for prefix, module in modules.items():
         dot = f"{prefix}." if prefix else ""
         ignored.update(dot + name for name in module.ignored_state)
+        optional.update(dot + name for name in module.optional_state)
         for store in (module._parameters, module._buffers):
             slots.update({dot + k: (store, k) for k, v in store.items() if v is not None})
 
     problems = []
+    for name in optional.difference(state):
+        slots.pop(name, None)
     if missing := [name for name in slots if name not in state]:
         problems.append(f"missing: {', '.join(missing)}")
     if unexpected := [str(name) for name in state if name not in slots and name not in ignored]:

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
+from . import init
 from .arrays import float_dtype
-from .init import uniform
 from .module import Module
 
 if TYPE_CHECKING:
@@ -88,5 +88,5 @@ class Weighted(Module):
         self, shape: tuple[int, ...], bias: bool, dtype: str | np.dtype | type
     ) -> None:
         dtype, fan_in = float_dtype(dtype, type(self).__name__), math.prod(shape[1:])
-        self.register_parameter("weight", uniform(shape, fan_in, dtype))
-        self.register_parameter("bias", uniform(shape[:1], fan_in, dtype) if bias else None)
+        self.register_parameter("weight", init.weight(shape, fan_in, dtype))
+        self.register_parameter("bias", init.bias(shape[:1], fan_in, dtype) if bias else None)
