@@ -10,10 +10,11 @@ Functions take and return NumPy arrays, or the CPU arrays of any library that sp
     y = ob.conv2d(x, weight, activation="relu")  # (1, 64, 56, 56)
 
 ``Conv2dPlan`` prepares a convolution that runs many times, ``onebyone.nn`` builds networks of
-layers, ``onebyone.models`` has those of the literature.
+layers, ``onebyone.models`` has those of the literature, ``onebyone.onnx`` reads them from files,
+and ``compile`` prepares a whole network.
 """
 
-from . import models, nn
+from . import models, nn, onnx
 from ._core import __version__
 from .config import (
     empty_cache,
@@ -29,15 +30,18 @@ from .config import (
     threads,
 )
 from .functional import conv1d, conv2d, linear
+from .network import Network, compile
 from .plan import Conv2dPlan
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from .weights import load_weights
 
 __all__ = [
     "Conv2dPlan",
+    "Network",
     "__version__",
     "adaptive_avg_pool2d",
     "avg_pool2d",
+    "compile",
     "conv1d",
     "conv2d",
     "empty_cache",
@@ -50,6 +54,7 @@ __all__ = [
     "max_pool2d",
     "models",
     "nn",
+    "onnx",
     "set_cache_limit",
     "set_num_threads",
     "set_precision",
