@@ -15,6 +15,7 @@ small1x1, gemv, layers (a bit of each); --list-sets counts their layers.
 examples:
   onebyone bench --set resnet50,mobilenet_v2 --threads 1,2 --json now.json --plot now.png
   onebyone bench --layer "1x64x56x56 -> 256 k1" --against torch,onnxruntime
+  onebyone bench --networks resnet50,mobilenet_v2@8x3x224x224,mine.onnx --threads 1,2
   onebyone bench --explain "1x512x7x7 -> 512 k3 p1"
   onebyone bench --compare before.json now.json
 """
@@ -22,7 +23,7 @@ examples:
 
 def add_bench(commands: argparse._SubParsersAction) -> None:
     """Add the command to ``onebyone``."""
-    text = "Measure layers against torch, onnxruntime, OpenVINO, ncnn and LiteRT."
+    text = "Measure layers or networks against torch, onnxruntime, OpenVINO, ncnn and LiteRT."
     parser = commands.add_parser(
         "bench",
         help=text,
@@ -45,6 +46,20 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     )
     what.add_argument(
         "--layer", action="append", default=[], metavar="TEXT", help="one layer; may be repeated"
+    )
+    what.add_argument(
+        "--networks",
+        action="append",
+        nargs="?",
+        const=["all"],
+        default=[],
+        type=_names,
+        metavar="NAME|FILE.onnx",
+        help=(
+            "whole networks in the place of layers: names of onebyone.models, ONNX files, either "
+            "with an input's shape behind it (@1x3x640x640), with commas; all of onebyone.models "
+            "if nothing follows"
+        ),
     )
     what.add_argument(
         "--filter", type=_regex, metavar="REGEX", help="keep layers in whose text this is found"
@@ -103,7 +118,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 def _names(text: str) -> list[str]:
     names = [name for name in text.split(",") if name]
     if not names:
-        raise argparse.ArgumentTypeError("expects the name of a set or a file")
+        raise argparse.ArgumentTypeError("expects names or files")
     return names
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import _core
 from ..files import check_writable
 from .compare import report
-from .engines import LAYOUTS, find_peers, ours
+from .engines import LAYOUTS, EngineSpec, find_peers, our_network, ours
 from .errors import BenchError, MissingExtra
 from .layers import Layer, parse_layer, read_layers, set_names
 from .machine import describe_machine, measure_bandwidth
 from .markdown import write_markdown
+from .problem import LayerProblem
 from .progress import Progress
 from .results import Run, load_run, save_run
 from .runner import Pace, measure
@@ -27,6 +29,10 @@ __all__ = ["run"]
 
 _CANNOT_USE_INPUT = 2
 _QUICK = Pace(rounds=3, seconds=0.01)
+_NETWORKS = Pace(seconds=0.2)
+"""Some calls of most networks a turn: the first has its weights driven out by the others' turns."""
+
+_QUICK_NETWORKS = Pace(rounds=3, seconds=0.05)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,6 +63,11 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> int:
+    measured = _run_networks if arguments.networks else _run_layers
+    return measured(arguments)
+
+
+def _run_layers(arguments: argparse.Namespace) -> int:
     layers = _layers(arguments)
     _check_algorithm(arguments.algorithm)
     specs = [ours(layout, arguments.algorithm) for layout in LAYOUTS]
@@ -64,30 +75,64 @@ def _measure(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments)
     console = _console()
     pace = _pace(arguments)
-    run = Run(
-        machine=describe_machine(),
-        command=shlex.join(["onebyone", *sys.argv[1:]]),
-        settings={
-            "rounds": pace.rounds,
-            "burst seconds": pace.seconds,
-            "cold": arguments.cold,
-            "algorithm": arguments.algorithm,
-        },
-        bandwidth={str(n): measure_bandwidth(n) for n in arguments.threads},
-    )
-    total = len(layers) * len(arguments.threads)
-    with Progress(total) as progress:
+    run = _new_run(arguments, pace)
+    run.settings |= {"cold": arguments.cold, "algorithm": arguments.algorithm}
+    problems = [LayerProblem(layer) for layer in layers]
+    with Progress(len(layers) * len(arguments.threads)) as progress:
         for threads in arguments.threads:
             run.layers += measure(
-                layers, specs, threads, pace, cold=arguments.cold, say=progress.step
+                problems, specs, threads, pace, cold=arguments.cold, say=progress.step
             )
+    return _finish(arguments, console, run)
+
+
+def _run_networks(arguments: argparse.Namespace) -> int:
+    from .networks.build import build, check_network, network_names
+
+    _check_networks_alone(arguments)
+    texts = [text for names in arguments.networks for text in names]
+    if "all" in texts:
+        texts = network_names() + [text for text in texts if text != "all"]
+    texts = list(dict.fromkeys(texts))
+    for text in texts:
+        check_network(text)
+    specs: list[EngineSpec] = [our_network(), *find_peers(arguments.against)]
+    _check_outputs(arguments)
+    console = _console()
+    pace = _pace(arguments, networks=True)
+    run = _new_run(arguments, pace)
+    with Progress(len(texts) * len(arguments.threads)) as progress:
+        for text in texts:
+            # A network's files exist while it is measured: those of ten would fill a disk.
+            with build(text, {spec.form for spec in specs}) as network:
+                for threads in arguments.threads:
+                    run.layers += measure(
+                        [network], specs, threads, pace, cold=False, say=progress.step
+                    )
+    run.layers.sort(key=lambda r: arguments.threads.index(r.threads))
+    return _finish(arguments, console, run)
+
+
+def _new_run(arguments: argparse.Namespace, pace: Pace) -> Run:
+    return Run(
+        machine=describe_machine(),
+        command=shlex.join(["onebyone", *sys.argv[1:]]),
+        settings={"rounds": pace.rounds, "burst seconds": pace.seconds},
+        bandwidth={str(n): measure_bandwidth(n) for n in arguments.threads},
+    )
+
+
+def _finish(arguments: argparse.Namespace, console: Console, run: Run) -> int:
     print_run(console, run)
     _write(arguments, run)
     return 0
 
 
-def _pace(arguments: argparse.Namespace) -> Pace:
-    return _QUICK if arguments.quick else Pace(rounds=arguments.rounds)
+def _pace(arguments: argparse.Namespace, *, networks: bool = False) -> Pace:
+    if arguments.quick:
+        return _QUICK_NETWORKS if networks else _QUICK
+    pace = _NETWORKS if networks else Pace()
+    return replace(pace, rounds=arguments.rounds)
 
 
 def _write(arguments: argparse.Namespace, run: Run) -> None:
@@ -121,6 +166,14 @@ def _layer(option: str, text: str) -> Layer:
         return parse_layer(text)
     except BenchError as error:
         raise BenchError(f"{option} {text!r}: {error}") from None
+
+
+def _check_networks_alone(arguments: argparse.Namespace) -> None:
+    for option in ("set", "layer", "filter", "cold"):
+        if getattr(arguments, option):
+            raise BenchError(f"--{option} is for layers and does not go with --networks")
+    if arguments.algorithm != "auto":
+        raise BenchError("--algorithm is for layers and does not go with --networks")
 
 
 def _check_algorithm(name: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .. import _core
 from .engines import LAYOUTS, ours
 from .layers import Layer
+from .problem import LayerProblem
 from .results import LayerResult
 from .runner import Pace, measure
 from .table import milliseconds
@@ -25,7 +26,9 @@ def explain(console: Console, layer: Layer, threads: int, pace: Pace, *, cold: b
         for layout in LAYOUTS
         for algorithm in algorithms
     ]
-    (result,) = measure([layer], specs, threads, pace, cold=cold, say=lambda result: None)
+    (result,) = measure(
+        [LayerProblem(layer)], specs, threads, pace, cold=cold, say=lambda result: None
+    )
     macs, traffic = result.macs, result.bytes
     console.print(
         f"{layer.text}: {macs / 1e6:,.1f} M multiply-adds, {traffic / 1e6:,.2f} MB of tensors, "

@@ -24,8 +24,8 @@ __all__ = ["KINDS", "Layer", "parse_layer", "read_layers", "same_padding", "set_
 _MAX_SIZE = 1 << 20
 """Sizes past this are a slip of the pen."""
 
-KINDS = ("1x1", "1x1 on one pixel", "3x3 stride 1", "depthwise", "grouped", "other")
-"""What ``Layer.kind`` may be, in the order of the reports."""
+KINDS = ("1x1", "1x1 on one pixel", "3x3 stride 1", "depthwise", "grouped", "other", "network")
+"""What is measured, in the order of the reports. ``Layer.kind`` is one but the last."""
 
 
 @dataclass(frozen=True)

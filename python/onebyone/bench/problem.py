@@ -1,20 +1,68 @@
-"""The data of a layer, and the result that every engine must reach."""
+"""What engines are given to compute, and the result that every one of them must reach."""
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from .. import _core
 from ..plan import Conv2dPlan
 from .layers import Layer
 
-__all__ = ["TOLERANCE", "Arrays", "aligned", "checked_rows", "error", "expected", "make_arrays"]
+if TYPE_CHECKING:
+    from .engines import Engine, Prepared
 
-TOLERANCE = 5e-5
-"""Of the largest output. Sums of 3000 products err by some 1e-6, Winograd's with tiles of 6 x 6 by
-1e-5; a wrong index by 1e-2 and more."""
+__all__ = [
+    "Arrays",
+    "LayerProblem",
+    "Problem",
+    "aligned",
+    "checked_rows",
+    "error",
+    "expected",
+    "make_arrays",
+]
+
+
+class Problem(Protocol):
+    """A layer or a network. It is sent to the engines' processes, its arrays are made there."""
+
+    @property
+    def text(self) -> str:
+        """Its name in every report."""
+
+    @property
+    def kind(self) -> str:
+        """One of ``layers.KINDS``."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the direct method."""
+
+    @property
+    def bytes(self) -> int:
+        """Of input, weights and output."""
+
+    @property
+    def tolerance(self) -> float:
+        """How far a result may be off, in relation to the largest output."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether every engine gets a new process for it, whose memory is then measured."""
+
+    def expected(self) -> np.ndarray:
+        """What ``checked`` must return, but for ``tolerance``."""
+
+    def prepare(self, engine: Engine) -> Prepared:
+        """Make an engine ready for it. Raises any exception where the engine does not serve it."""
+
+    def checked(self, output: np.ndarray) -> np.ndarray:
+        """The part of an output that is compared."""
+
 
 _CHECKED_MACS = 500_000_000
 """About half a second of the reference. Larger layers are checked in rows spread over the image."""
@@ -29,6 +77,44 @@ class Arrays:
     x: np.ndarray
     weight: np.ndarray
     bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class LayerProblem:
+    """A layer as a Problem."""
+
+    layer: Layer
+
+    tolerance = 5e-5
+    """Sums of 3000 products err by some 1e-6, Winograd's with tiles of 6 x 6 by 1e-5; a wrong index
+    by 1e-2 and more."""
+
+    alone = False
+
+    @property
+    def text(self) -> str:
+        return self.layer.text
+
+    @property
+    def kind(self) -> str:
+        return self.layer.kind
+
+    @property
+    def macs(self) -> int:
+        return self.layer.macs
+
+    @property
+    def bytes(self) -> int:
+        return self.layer.bytes
+
+    def expected(self) -> np.ndarray:
+        return expected(self.layer, _core.get_num_threads())
+
+    def prepare(self, engine: Engine) -> Prepared:
+        return engine.prepare(self.layer, make_arrays(self.layer))
+
+    def checked(self, output: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(output[:, :, checked_rows(self.layer)])
 
 
 def aligned(a: np.ndarray) -> np.ndarray:

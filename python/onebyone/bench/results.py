@@ -6,10 +6,20 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 from .errors import BenchError
 
-__all__ = ["LayerResult", "Measurement", "Run", "geomean", "is_ours", "load_run", "save_run"]
+__all__ = [
+    "LayerResult",
+    "Measurement",
+    "Memory",
+    "Run",
+    "geomean",
+    "is_ours",
+    "load_run",
+    "save_run",
+]
 
 _FORMAT = 1
 
@@ -19,9 +29,19 @@ def is_ours(engine: str) -> bool:
     return engine.startswith("ours")
 
 
+class Memory(NamedTuple):
+    """By how much an engine's process grew, in bytes, from before it saw the network."""
+
+    running: int
+    """At most while it ran: weights, activations and workspace."""
+
+    loading: int
+    """At most while it was made ready."""
+
+
 @dataclass
 class Measurement:
-    """One engine on one layer, in seconds a call."""
+    """One engine on one layer or network, in seconds a call."""
 
     bursts: list[float]
     """The median of each burst, in the order they took turns."""
@@ -38,6 +58,9 @@ class Measurement:
     note: str = ""
     """What the engine says about its choice."""
 
+    memory: Memory | None = None
+    """Measured where the engine had a process for this alone, and the system tells."""
+
     @property
     def noise(self) -> float:
         """The standard error of the median in relation to it, from the spread of the bursts."""
@@ -47,7 +70,7 @@ class Measurement:
 
 @dataclass
 class LayerResult:
-    """All engines on one layer with one number of threads."""
+    """All engines on one layer, or network, with one number of threads."""
 
     layer: str
     kind: str
@@ -116,7 +139,7 @@ def load_run(path: str) -> Run:
         if data.pop("format") != _FORMAT:
             raise BenchError(f"{path} was written by another version of onebyone bench")
         layers = [
-            LayerResult(**{**r, "engines": {n: Measurement(**m) for n, m in r["engines"].items()}})
+            LayerResult(**{**r, "engines": {n: _measurement(m) for n, m in r["engines"].items()}})
             for r in data.pop("layers")
         ]
         return Run(**data, layers=layers)
@@ -124,3 +147,9 @@ def load_run(path: str) -> Run:
         raise BenchError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchError(f"{path} is no JSON file of onebyone bench") from error
+
+
+def _measurement(fields: dict) -> Measurement:
+    m = Measurement(**fields)
+    m.memory = m.memory and Memory(*m.memory)
+    return m

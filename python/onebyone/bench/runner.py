@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,12 +12,11 @@ import numpy as np
 
 from .. import _core
 from .engines import EngineSpec
-from .layers import Layer
-from .problem import TOLERANCE, error, expected
-from .results import LayerResult, Measurement
+from .problem import Problem, error
+from .results import LayerResult, Measurement, Memory
 from .worker import Burst, Worker, WorkerError
 
-__all__ = ["Pace", "Seat", "measure", "measure_layer"]
+__all__ = ["Pace", "Seat", "measure", "race"]
 
 _PEAK_SECONDS = 0.01
 _REST_SECONDS = 0.008
@@ -38,12 +37,13 @@ class Seat(Protocol):
 
     spec: EngineSpec
 
-    def prepare(self, layer: Layer) -> tuple[np.ndarray, str]: ...
+    def prepare(self, problem: Problem) -> tuple[np.ndarray, str]: ...
     def burst(self, seconds: float) -> Burst: ...
+    def memory(self) -> Memory: ...
 
 
 def measure(
-    layers: Sequence[Layer],
+    problems: Iterable[Problem],
     specs: Sequence[EngineSpec],
     threads: int,
     pace: Pace,
@@ -51,35 +51,41 @@ def measure(
     cold: bool,
     say: Callable[[LayerResult], None],
 ) -> list[LayerResult]:
-    """Measure every layer; ``say`` hears of each result as it comes."""
+    """Measure every layer or network; ``say`` hears of each result as it comes."""
     workers = [Worker(spec, threads, cold) for spec in specs]
     results = []
     try:
-        for layer in layers:
-            results.append(measure_layer(layer, workers, threads, pace))
+        for problem in problems:
+            if problem.alone:
+                _close(workers)
+            results.append(race(problem, workers, threads, pace))
             say(results[-1])
     finally:
-        for worker in workers:
-            worker.close()
+        _close(workers)
     return results
 
 
-def measure_layer(layer: Layer, seats: Sequence[Seat], threads: int, pace: Pace) -> LayerResult:
-    """Check every engine on one layer, then time those that are right."""
-    result = LayerResult(layer.text, layer.kind, threads, layer.macs, layer.bytes, 0.0)
-    want = expected(layer, _core.get_num_threads())
+def _close(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        worker.close()
+
+
+def race(problem: Problem, seats: Sequence[Seat], threads: int, pace: Pace) -> LayerResult:
+    """Check every engine on one problem, then time those that are right."""
+    result = LayerResult(problem.text, problem.kind, threads, problem.macs, problem.bytes, 0.0)
+    want = problem.expected()
     turns: dict[str, list[Burst]] = {}
     checked: dict[str, tuple[float, str]] = {}
     racing = []
     for seat in seats:
         name = seat.spec.name
         try:
-            rows, note = seat.prepare(layer)
-        except WorkerError as problem:
-            result.refused[name] = str(problem)
+            output, note = seat.prepare(problem)
+        except WorkerError as failure:
+            result.refused[name] = str(failure)
             continue
-        wrong = error(rows, want)
-        if wrong > TOLERANCE:
+        wrong = error(output, want)
+        if wrong > problem.tolerance:
             result.refused[name] = f"wrong: off by {wrong:.1e} of the largest output"
             continue
         racing.append(seat)
@@ -88,8 +94,8 @@ def measure_layer(layer: Layer, seats: Sequence[Seat], threads: int, pace: Pace)
         for seat in list(racing):
             try:
                 burst = seat.burst(pace.seconds)
-            except WorkerError as problem:
-                result.refused[seat.spec.name] = str(problem)
+            except WorkerError as failure:
+                result.refused[seat.spec.name] = str(failure)
                 racing.remove(seat)
                 continue
             if round_ > 0:  # before, allocators and predictors settle: ncnn is three times as slow
@@ -100,6 +106,8 @@ def measure_layer(layer: Layer, seats: Sequence[Seat], threads: int, pace: Pace)
     for seat in racing:
         name = seat.spec.name
         result.engines[name] = _summary(turns[name], *checked[name])
+        if problem.alone:
+            result.engines[name].memory = seat.memory()
     return result
 
 

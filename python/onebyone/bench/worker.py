@@ -21,7 +21,9 @@ import numpy as np
 from .engines import EngineSpec, Prepared
 from .layers import Layer, parse_layer
 from .machine import l3_bytes
-from .problem import checked_rows, make_arrays
+from .memory import Watch
+from .problem import Problem, make_arrays
+from .results import Memory
 
 __all__ = ["Burst", "Worker", "WorkerError", "time_burst"]
 
@@ -38,7 +40,7 @@ _LONGEST_SPIN = 0.2
 
 
 class WorkerError(Exception):
-    """The engine does not serve the layer, crashed or hangs; the text says which, in one line."""
+    """The engine does not serve the problem, crashed or hangs; the text says which, in one line."""
 
 
 class Burst(NamedTuple):
@@ -57,13 +59,17 @@ class Worker:
         self._process: multiprocessing.process.BaseProcess | None = None
         self._connection: Connection | None = None
 
-    def prepare(self, layer: Layer) -> tuple[np.ndarray, str]:
-        """Make the layer ready and run it once; return the checked rows and the engine's note."""
-        return self._ask("prepare", layer)
+    def prepare(self, problem: Problem) -> tuple[np.ndarray, str]:
+        """Make it ready and run it once; return the part that is checked and the engine's note."""
+        return self._ask("prepare", problem)
 
     def burst(self, seconds: float) -> Burst:
-        """Run the prepared layer for about so long."""
+        """Run what is prepared for about so long."""
         return self._ask("burst", seconds)
+
+    def memory(self) -> Memory | None:
+        """By how much the process grew since ``prepare``; None where the system does not tell."""
+        return self._ask("memory")
 
     def close(self) -> None:
         if self._process is not None:
@@ -211,8 +217,10 @@ class _Session:
         self.engine = None
         self.prepared: Prepared | None = None
         self.sweep: Callable[[], object] = _nothing
+        self.watch: Watch | None = None
+        self.loading: int | None = None
 
-    def prepare(self, layer: Layer) -> tuple[np.ndarray, str]:
+    def prepare(self, problem: Problem) -> tuple[np.ndarray, str]:
         _gather_threads(self.cpus)
         if self.engine is None:
             self.engine = self.spec.load(self.threads)
@@ -220,15 +228,22 @@ class _Session:
                 sweeper = sweeping_layer()
                 self.sweep = self.engine.prepare(sweeper, make_arrays(sweeper)).run
         self.prepared = None  # its memory first
-        self.prepared = self.engine.prepare(layer, make_arrays(layer))
+        self.watch = Watch() if problem.alone else None
+        self.prepared = problem.prepare(self.engine)
+        if self.watch is not None:
+            self.loading = self.watch.growth()
+            self.watch.restart()
         self.prepared.run()
         if self.threads > 1:
             _spread_threads(self.cpus)
-        rows = self.prepared.output()[:, :, checked_rows(layer)]
-        return np.ascontiguousarray(rows), self.prepared.note
+        return problem.checked(self.prepared.output()), self.prepared.note
 
     def burst(self, seconds: float) -> Burst:
         return time_burst(self.prepared.run, seconds, self.sweep)
+
+    def memory(self) -> Memory | None:
+        running = self.watch.growth()
+        return None if running is None else Memory(running, self.loading)
 
 
 def sweeping_layer() -> Layer:

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,19 +14,31 @@ from ..errors import BenchError, MissingExtra
 from ..layers import Layer
 from ..problem import Arrays
 
-__all__ = ["LAYOUTS", "PEERS", "Engine", "EngineSpec", "Prepared", "find_peers", "ours"]
+if TYPE_CHECKING:
+    from ..networks import Network
+
+__all__ = [
+    "LAYOUTS",
+    "PEERS",
+    "Engine",
+    "EngineSpec",
+    "Prepared",
+    "find_peers",
+    "our_network",
+    "ours",
+]
 
 LAYOUTS = ("NHWC", "NCHW")
 
 
 class Prepared(NamedTuple):
-    """A layer ready to run."""
+    """A layer or network ready to run."""
 
     run: Callable[[], object]
-    """One call of the convolution, as a user would make it."""
+    """One call, as a user would make it."""
 
     output: Callable[[], np.ndarray]
-    """The result of the last call as (N, K, OH, OW); may copy."""
+    """The result of the last call, images as (N, K, OH, OW); may copy."""
 
     note: str = ""
     """What the engine says about its choice."""
@@ -44,6 +56,10 @@ class Engine(Protocol):
         """Everything that is not timed. Raises any exception where the layer is not served."""
         ...
 
+    def prepare_network(self, network: Network) -> Prepared:
+        """The same of a whole network."""
+        ...
+
 
 @dataclass(frozen=True)
 class EngineSpec:
@@ -54,6 +70,8 @@ class EngineSpec:
     cls: str
     options: dict[str, str] = field(default_factory=dict)
     ours: bool = False
+    form: str = "onnx"
+    """The files of a network that it reads."""
 
     def load(self, threads: int) -> Engine:
         module: Any = importlib.import_module(self.module, __name__)
@@ -73,6 +91,11 @@ def ours(layout: str, algorithm: str = "auto", name: str = "") -> EngineSpec:
     return EngineSpec(name or f"ours {layout}", ".ours", "Ours", options, ours=True)
 
 
+def our_network() -> EngineSpec:
+    """This library's compiled networks."""
+    return EngineSpec("ours", ".ours", "OurNetwork", ours=True)
+
+
 PEERS = {
     "torch": Peer(
         ("torch",),
@@ -85,8 +108,11 @@ PEERS = {
         ("onnxruntime", "onnx"), (EngineSpec("onnxruntime", ".onnx_runtime", "OnnxRuntime"),)
     ),
     "openvino": Peer(("openvino",), (EngineSpec("openvino", ".open_vino", "OpenVino"),)),
-    "ncnn": Peer(("ncnn",), (EngineSpec("ncnn", ".ncnn_net", "Ncnn"),)),
-    "litert": Peer(("ai_edge_litert", "flatbuffers"), (EngineSpec("litert", ".litert", "LiteRT"),)),
+    "ncnn": Peer(("ncnn",), (EngineSpec("ncnn", ".ncnn_net", "Ncnn", form="ncnn"),)),
+    "litert": Peer(
+        ("ai_edge_litert", "flatbuffers"),
+        (EngineSpec("litert", ".litert", "LiteRT", form="litert"),),
+    ),
 }
 """Every peer by the name that --against takes."""
 

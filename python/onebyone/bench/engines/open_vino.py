@@ -1,6 +1,8 @@
-"""OpenVINO: a model of one convolution and its bias, in float32, tensors bound once."""
+"""OpenVINO: a model of one convolution and its bias or a network's, float32, bound once."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import openvino
@@ -9,6 +11,9 @@ from openvino import opset13 as ops
 from ..layers import Layer
 from ..problem import Arrays, aligned
 from . import Prepared
+
+if TYPE_CHECKING:
+    from ..networks import Network
 
 __all__ = ["OpenVino"]
 
@@ -23,14 +28,22 @@ class OpenVino:
         }
 
     def prepare(self, layer: Layer, arrays: Arrays) -> Prepared:
-        request = self.core.compile_model(
-            _model(layer, arrays), "CPU", self.config
-        ).create_infer_request()
-        x = aligned(arrays.x)
-        y = aligned(np.zeros((layer.batch, layer.oc, layer.oh, layer.ow), np.float32))
+        prepared = self._prepare(_model(layer, arrays), arrays.x)
+        return prepared._replace(kept=(*prepared.kept, arrays))
+
+    def prepare_network(self, network: Network) -> Prepared:
+        return self._prepare(str(*network.files("onnx")), network.input())
+
+    def _prepare(self, model: str | openvino.Model, image: np.ndarray) -> Prepared:
+        compiled = self.core.compile_model(model, "CPU", self.config)
+        request = compiled.create_infer_request()
+        x = aligned(image)
         request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
+        if compiled.output().partial_shape.is_dynamic:
+            request.infer()
+        y = aligned(np.zeros(tuple(request.get_output_tensor().shape), np.float32))
         request.set_output_tensor(openvino.Tensor(y, shared_memory=True))
-        return Prepared(request.infer, lambda: y, kept=(x, arrays))
+        return Prepared(request.infer, lambda: y, kept=(x,))
 
 
 def _model(layer: Layer, arrays: Arrays) -> openvino.Model:

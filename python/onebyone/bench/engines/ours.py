@@ -1,6 +1,8 @@
-"""This library: a plan called with ``out=``."""
+"""This library: a plan called with ``out=``, or a compiled network."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,7 +11,10 @@ from ..layers import Layer
 from ..problem import Arrays, aligned
 from . import Prepared
 
-__all__ = ["Ours"]
+if TYPE_CHECKING:
+    from ..networks import Network
+
+__all__ = ["OurNetwork", "Ours"]
 
 
 class Ours:
@@ -37,3 +42,23 @@ class Ours:
             lambda: np.moveaxis(out, -1, 1) if channels_last else out,
             repr(plan).partition(": ")[2],
         )
+
+
+class OurNetwork:
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def prepare_network(self, network: Network) -> Prepared:
+        import onebyone as ob
+
+        x = aligned(network.input())
+        graph = ob.onnx.load(*network.files("onnx"))
+        net = ob.compile(graph, x.shape, num_threads=self.threads)
+        result = None
+
+        def run() -> None:
+            nonlocal result
+            result = net(x)
+
+        memory = ", ".join(f"{title} {size / 2**20:.1f} MB" for title, size in net.memory.items())
+        return Prepared(run, lambda: result, memory)

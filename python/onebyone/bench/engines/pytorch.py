@@ -1,6 +1,8 @@
-"""torch: ``conv2d`` in inference mode, contiguous or channels_last."""
+"""torch: ``conv2d``, or a network's functions, in inference mode, contiguous or channels_last."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,9 @@ import torch.nn.functional as F
 from ..layers import Layer
 from ..problem import Arrays
 from . import Prepared
+
+if TYPE_CHECKING:
+    from ..networks import Network
 
 __all__ = ["Torch"]
 
@@ -42,5 +47,21 @@ class Torch:
             nonlocal result
             image = x if even else F.pad(x, (left, right, top, bottom))
             result = torch.conv2d(image, *arguments)
+
+        return Prepared(run, lambda: result.contiguous().numpy())
+
+    def prepare_network(self, network: Network) -> Prepared:
+        import onnx
+
+        from ..networks.interpret import Interpreter
+        from ..networks.model import Model
+
+        call = Interpreter(Model.read(onnx.load(*network.files("onnx"))), self.format)
+        x = torch.from_numpy(network.input()).contiguous(memory_format=self.format)
+        result = None
+
+        def run() -> None:
+            nonlocal result
+            result = call(x)
 
         return Prepared(run, lambda: result.contiguous().numpy())
