@@ -1,11 +1,11 @@
-"""A run as a Markdown file: how it was made, the table by kind, the table of layers."""
+"""A run as a Markdown file: how it was made, the table by kind, that of layers or networks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from .results import LayerResult, Run
-from .table import by_kind, milliseconds
+from .table import by_kind, memory_rows, milliseconds, what
 
 __all__ = ["write_markdown"]
 
@@ -17,7 +17,7 @@ def write_markdown(run: Run, path: str) -> None:
 
 
 def _lines(run: Run) -> Iterable[str]:
-    yield "# Measured layers"
+    yield f"# Measured {what(run.layers)}s"
     yield ""
     for title, value in run.machine.items():
         yield f"- {title}: {value}"
@@ -26,7 +26,7 @@ def _lines(run: Run) -> Iterable[str]:
     yield ""
     yield (
         "Median milliseconds a call, the fastest of each side in bold. Ratio: the best peer's time "
-        "through the better of our two layouts, by medians and by best calls; above 1 we are "
+        "through ours, the better layout, by medians and by best calls; above 1 we are "
         "faster. Share: of the FMA peak measured in the same run, counting the direct method's "
         "arithmetic. Error: our largest, in relation to the largest output."
     )
@@ -45,14 +45,23 @@ def _part(run: Run, results: Sequence[LayerResult]) -> Iterable[str]:
     )
     yield ""
     yield from _table(
-        ("kind", "layers", "ratio, geomean", "least", "of peak, geomean"), by_kind(results)
+        ("kind", "count", "ratio, geomean", "least", "of peak, geomean"), by_kind(results)
     )
     yield ""
     engines = run.engine_names()
     yield from _table(
-        ("layer", *engines, "of peak", "ratio", "best ratio", "error", "algorithm"),
+        (what(results), *engines, "of peak", "ratio", "best ratio", "error", "note"),
         [_row(r, engines) for r in results],
     )
+    memory = memory_rows(engines, results)
+    if memory:
+        yield ""
+        yield (
+            "Memory in MB: how far an engine's process grew for the network, at most while it ran; "
+            "weights, activations and workspace."
+        )
+        yield ""
+        yield from _table(("network", *engines), memory)
     refused = [(e, r.layer, why) for r in results for e, why in r.refused.items()]
     if refused:
         yield ""
@@ -71,7 +80,7 @@ def _row(r: LayerResult, engines: Sequence[str]) -> list[str]:
         return [*cells, "-", "-", "-", "-", "-"]
     best = r.engines[mine[0]]
     ratios = [f"{v:.2f}" if (v := r.ratio(f)) else "-" for f in ("median", "best")]
-    note = f"{mine[0].removeprefix('ours ')} {best.note}"
+    note = f"{mine[0].removeprefix('ours').strip()} {best.note}".strip()
     return [*cells, f"{r.share(mine[0]):.0%}", *ratios, f"{best.error:.0e}", note]
 
 

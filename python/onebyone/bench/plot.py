@@ -76,7 +76,7 @@ def _draw_ratios(
     ratios = [r for row in rows if row and (r := row.ratio())]
     mean = f": {geomean(ratios):.2f} x the best peer (geomean)" if ratios else ""
     axes.set_title(title + mean, fontsize=9)
-    axes.set_xlabel("time / our time, the better layout", fontsize=8)
+    axes.set_xlabel("time / ours, the better layout", fontsize=8)
     axes.set_xscale("log")
     low, high = 0.8, 2.5
     for name, (marker, color) in zip(peers, _MARKS, strict=False):

@@ -6,14 +6,12 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
 
 from .errors import BenchError
 
 __all__ = [
     "LayerResult",
     "Measurement",
-    "Memory",
     "Run",
     "geomean",
     "is_ours",
@@ -27,16 +25,6 @@ _FORMAT = 1
 def is_ours(engine: str) -> bool:
     """Whether an engine of this name is this library's."""
     return engine.startswith("ours")
-
-
-class Memory(NamedTuple):
-    """By how much an engine's process grew, in bytes, from before it saw the network."""
-
-    running: int
-    """At most while it ran: weights, activations and workspace."""
-
-    loading: int
-    """At most while it was made ready."""
 
 
 @dataclass
@@ -58,8 +46,9 @@ class Measurement:
     note: str = ""
     """What the engine says about its choice."""
 
-    memory: Memory | None = None
-    """Measured where the engine had a process for this alone, and the system tells."""
+    memory: int | None = None
+    """Bytes by which the engine's process had grown at most while it ran: weights, activations and
+    workspace. Known of networks, where the system tells."""
 
     @property
     def noise(self) -> float:
@@ -139,7 +128,7 @@ def load_run(path: str) -> Run:
         if data.pop("format") != _FORMAT:
             raise BenchError(f"{path} was written by another version of onebyone bench")
         layers = [
-            LayerResult(**{**r, "engines": {n: _measurement(m) for n, m in r["engines"].items()}})
+            LayerResult(**{**r, "engines": {n: Measurement(**m) for n, m in r["engines"].items()}})
             for r in data.pop("layers")
         ]
         return Run(**data, layers=layers)
@@ -147,9 +136,3 @@ def load_run(path: str) -> Run:
         raise BenchError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchError(f"{path} is no JSON file of onebyone bench") from error
-
-
-def _measurement(fields: dict) -> Measurement:
-    m = Measurement(**fields)
-    m.memory = m.memory and Memory(*m.memory)
-    return m

@@ -13,7 +13,7 @@ import numpy as np
 from .. import _core
 from .engines import EngineSpec
 from .problem import Problem, error
-from .results import LayerResult, Measurement, Memory
+from .results import LayerResult, Measurement
 from .worker import Burst, Worker, WorkerError
 
 __all__ = ["Pace", "Seat", "measure", "race"]
@@ -39,7 +39,7 @@ class Seat(Protocol):
 
     def prepare(self, problem: Problem) -> tuple[np.ndarray, str]: ...
     def burst(self, seconds: float) -> Burst: ...
-    def memory(self) -> Memory: ...
+    def memory(self) -> int | None: ...
 
 
 def measure(

@@ -1,4 +1,5 @@
-"""The report on the terminal: a table of layers, what they amount to by kind, the worst of them."""
+"""The report on the terminal: a table of layers or networks, what they amount to by kind, the worst
+of them, and the memory of networks."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from .results import LayerResult, Run, geomean, is_ours
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["by_kind", "milliseconds", "print_run"]
+__all__ = ["by_kind", "memory_rows", "milliseconds", "print_run", "what"]
 
 _WORST = 5
 
@@ -35,9 +36,10 @@ def _print_part(console: Console, run: Run, results: Sequence[LayerResult]) -> N
     )
     _print_layers(console, run.engine_names(), results)
     _print_kinds(console, results)
+    _print_memory(console, run.engine_names(), results)
     compared = sorted((r for r in results if r.ratio()), key=lambda r: r.ratio())
     if compared:
-        console.print("Worst layers:")
+        console.print("Worst:")
     for r in compared[:_WORST]:
         (mine, _), (theirs, _) = r.fastest(ours=True), r.fastest(ours=False)
         note = r.engines[mine].note
@@ -53,7 +55,7 @@ def _print_layers(console: Console, engines: Sequence[str], results: Sequence[La
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("layer", no_wrap=True)
+    table.add_column(what(results), no_wrap=True)
     for name in engines:
         table.add_column(name.replace(" ", "\n") + "\nms", justify="right")
     for title in ("of peak", "ratio", "best\nratio", "error"):
@@ -82,21 +84,57 @@ def _print_kinds(console: Console, results: Sequence[LayerResult]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("kind")
-    for title in ("layers", "ratio, geomean", "least", "of peak, geomean"):
+    for title in ("count", "ratio, geomean", "least", "of peak, geomean"):
         table.add_column(title, justify="right")
     for row in by_kind(results):
         table.add_row(*row)
     console.print(table)
     console.print(
-        "Ratio: the best peer's median time through the better of our layouts; above 1 we are "
+        "Ratio: the best peer's median time through ours, the better layout; above 1 we are "
         "faster. Shares of the FMA peak count the direct method's arithmetic."
     )
 
 
-def by_kind(results: Sequence[LayerResult]) -> list[tuple[str, str, str, str, str]]:
-    """(kind, layers, geomean of the ratios, least ratio, geomean of our shares of the peak)."""
+def _print_memory(console: Console, engines: Sequence[str], results: Sequence[LayerResult]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    rows = memory_rows(engines, results)
+    if not rows:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("network")
+    for name in engines:
+        table.add_column(name.replace(" ", "\n") + "\nMB", justify="right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print(
+        "Memory: how far an engine's process grew for the network, at most while it ran; weights, "
+        "activations and workspace."
+    )
+
+
+def memory_rows(engines: Sequence[str], results: Sequence[LayerResult]) -> list[list[str]]:
+    """A network and each engine's memory in MB; no rows where none was measured."""
     rows = []
-    for kind in (*KINDS, "all"):
+    for r in results:
+        sizes = [r.engines[name].memory if name in r.engines else None for name in engines]
+        if any(size is not None for size in sizes):
+            rows.append([r.layer, *("-" if s is None else f"{s / 2**20:.0f}" for s in sizes)])
+    return rows
+
+
+def what(results: Sequence[LayerResult]) -> str:
+    """ "network" or "layer", whichever was measured."""
+    return "network" if all(r.kind == "network" for r in results) else "layer"
+
+
+def by_kind(results: Sequence[LayerResult]) -> list[tuple[str, str, str, str, str]]:
+    """(kind, count, geomean of the ratios, least ratio, geomean of our shares of the peak)."""
+    rows = []
+    several = len({r.kind for r in results}) > 1
+    for kind in (*KINDS, "all") if several else KINDS:
         chosen = [r for r in results if kind in (r.kind, "all")]
         if not chosen:
             continue

@@ -23,7 +23,6 @@ from .layers import Layer, parse_layer
 from .machine import l3_bytes
 from .memory import Watch
 from .problem import Problem, make_arrays
-from .results import Memory
 
 __all__ = ["Burst", "Worker", "WorkerError", "time_burst"]
 
@@ -67,8 +66,9 @@ class Worker:
         """Run what is prepared for about so long."""
         return self._ask("burst", seconds)
 
-    def memory(self) -> Memory | None:
-        """By how much the process grew since ``prepare``; None where the system does not tell."""
+    def memory(self) -> int | None:
+        """By how many bytes the process grew for what is prepared, at most since it was made ready;
+        None where the system does not tell. Asked of processes that prepared one thing."""
         return self._ask("memory")
 
     def close(self) -> None:
@@ -218,7 +218,6 @@ class _Session:
         self.prepared: Prepared | None = None
         self.sweep: Callable[[], object] = _nothing
         self.watch: Watch | None = None
-        self.loading: int | None = None
 
     def prepare(self, problem: Problem) -> tuple[np.ndarray, str]:
         _gather_threads(self.cpus)
@@ -231,7 +230,6 @@ class _Session:
         self.watch = Watch() if problem.alone else None
         self.prepared = problem.prepare(self.engine)
         if self.watch is not None:
-            self.loading = self.watch.growth()
             self.watch.restart()
         self.prepared.run()
         if self.threads > 1:
@@ -241,9 +239,8 @@ class _Session:
     def burst(self, seconds: float) -> Burst:
         return time_burst(self.prepared.run, seconds, self.sweep)
 
-    def memory(self) -> Memory | None:
-        running = self.watch.growth()
-        return None if running is None else Memory(running, self.loading)
+    def memory(self) -> int | None:
+        return self.watch.growth()
 
 
 def sweeping_layer() -> Layer:

@@ -23,34 +23,26 @@ class LiteRT:
         self.threads = threads
 
     def prepare(self, layer: Layer, arrays: Arrays) -> Prepared:
-        prepared, operators = self._prepare(arrays.x, model_content=_model(layer, arrays))
-        if not any(map(_delegated, operators)):
-            raise RuntimeError(f"XNNPACK does not take this layer ({', '.join(operators)})")
-        return prepared
+        return self._prepare(arrays.x, model_content=_model(layer, arrays))
 
     def prepare_network(self, network: Network) -> Prepared:
-        (path,) = network.files("litert")
-        prepared, operators = self._prepare(network.input(), model_path=str(path))
-        others = [name for name in operators if not _delegated(name)]
-        return prepared._replace(note=f"not in XNNPACK: {', '.join(others)}" if others else "")
+        return self._prepare(network.input(), model_path=str(*network.files("litert")))
 
-    def _prepare(self, image: np.ndarray, **model: Any) -> tuple[Prepared, list[str]]:
+    def _prepare(self, image: np.ndarray, **model: Any) -> Prepared:
         interpreter = Interpreter(num_threads=self.threads, **model)
         interpreter.allocate_tensors()
+        operators = [o["op_name"] for o in interpreter._get_ops_details()]
+        if not any("XNNPack" in name or name == "DELEGATE" for name in operators):
+            raise RuntimeError(f"XNNPACK does not take this ({', '.join(operators)})")
         x = interpreter.get_input_details()[0]["index"]
         y = interpreter.get_output_details()[0]["index"]
         interpreter.set_tensor(x, np.ascontiguousarray(np.moveaxis(image, 1, -1)))
-        operators = [o["op_name"] for o in interpreter._get_ops_details()]
 
         def output() -> np.ndarray:
             a = interpreter.get_tensor(y)
             return np.moveaxis(a, -1, 1) if a.ndim == 4 else a
 
-        return Prepared(interpreter.invoke, output), operators
-
-
-def _delegated(operator: str) -> bool:
-    return "XNNPack" in operator or operator == "DELEGATE"
+        return Prepared(interpreter.invoke, output)
 
 
 def _model(layer: Layer, arrays: Arrays) -> bytes:

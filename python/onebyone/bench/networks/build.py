@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def build(text: str, formats: Iterable[str]) -> Iterator[Network]:
             raise BenchError(f"{text} is no model that onnx can read: {error}") from error
         path = Path(folder, *FORMATS["onnx"])
         onnx.save(proto, path)
-        x = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(sizes, np.float32)
+        x = _pixels(sizes)
         np.save(Path(folder, "input.npy"), x)
         try:
             session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -100,6 +101,11 @@ def _parse(text: str) -> tuple[str, list[int] | None]:
     return name, [int(p) if p.isdecimal() else 0 for p in parts]
 
 
+def _pixels(shape: Sequence[int]) -> np.ndarray:
+    """Normal with variance 1, the scale of images as ImageNet's networks expect them."""
+    return np.random.default_rng(2).standard_normal(shape, np.float32)
+
+
 def _named(name: str, shape: list[int] | None):
     import onnx
 
@@ -108,19 +114,38 @@ def _named(name: str, shape: list[int] | None):
     size = _LARGER.get(name, 224)
     nn.manual_seed(zlib.crc32(name.encode()))
     model = getattr(models, name)()
-    _liven(model)
+    _liven(model, _pixels((1, 3, size, size)))
     return onnx.load_from_string(export_onnx(model, shape or (1, 3, size, size), name))
 
 
-def _liven(model: nn.Module) -> None:
-    """Give biases and batch norms, which begin as zeros and ones, values as training leaves them:
-    an engine may drop an addition of zeros."""
+def _liven(model: nn.Module, x: np.ndarray) -> None:
+    """Give biases and batch norms, which begin as zeros and ones, values as training leaves them.
+
+    An engine may drop an addition of zeros, and without statistics of their own the activations of
+    EfficientNet grow to 1e5 and their sigmoids shrink to denormals.
+    """
     rng = np.random.default_rng(1)
     state = model.state_dict()
     for name, a in state.items():
         if a.ndim == 1 and a.dtype == np.float32:
             state[name] = a + rng.uniform(-0.1, 0.1, a.shape).astype(np.float32)
     model.load_state_dict(state)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
+    for norm in norms:
+        norm.forward = partial(_learn, norm)
+    model(x)
+    for norm in norms:
+        del norm.forward
+
+
+def _learn(norm: nn.BatchNorm2d, x: np.ndarray, layout: str) -> np.ndarray:
+    """The norm's forward, after it took the statistics of what it is given."""
+    axes = (0, 2, 3)
+    norm.running_mean = x.mean(axes)
+    norm.running_var = x.var(axes) + np.float32(0.01)
+    return type(norm).forward(norm, x, layout)
 
 
 def _fixed(proto, shape: list[int] | None):
