@@ -64,7 +64,13 @@ class FlatModel:
         return self.tensor(a.shape, a)
 
     def operator(
-        self, name: str, options: str, inputs: list[int], shape: tuple[int, ...], **fields: Any
+        self,
+        name: str,
+        options: str,
+        inputs: list[int],
+        shape: tuple[int, ...],
+        version: int = 1,
+        **fields: Any,
     ) -> int:
         """Add an operator; return its output. ``options`` and ``fields`` are the schema's."""
         if name not in self._code_of:
@@ -72,7 +78,7 @@ class FlatModel:
             number = getattr(schema.BuiltinOperator, name)
             # Numbers past 127 stand in the newer field alone.
             code.builtinCode, code.deprecatedBuiltinCode = number, min(number, 127)
-            code.version = 1
+            code.version = version
             self._code_of[name] = len(self._codes)
             self._codes.append(code)
         output = self.tensor(shape)

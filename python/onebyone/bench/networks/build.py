@@ -90,7 +90,7 @@ def build(text: str, formats: Iterable[str]) -> Iterator[Network]:
                     _write(form, folded, Path(folder))
                 except NetworkError as error:
                     unwritten[form] = str(error)
-        yield Network(text, folder, model.macs(), model.bytes(), unwritten)
+        yield Network(Path(text).name, folder, model.macs(), model.bytes(), unwritten)
 
 
 def _parse(text: str) -> tuple[str, list[int] | None]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .fuse import with_silu
+from .fuse import with_gelu, with_silu
 from .model import Model, NetworkError, Node
 
 __all__ = ["Interpreter"]
@@ -31,7 +31,7 @@ class Interpreter:
         self._format = memory_format
         self._input, self._output = model.input, model.output
         self._constants: dict[str, torch.Tensor] = {}
-        model = with_silu(model)
+        model = with_gelu(with_silu(model))
         uses = model.uses()
         owners = {o for n in model.nodes if n.op not in _ALIASES for o in n.outputs}
         aliased = {n.inputs[0] for n in model.nodes if n.op in _ALIASES}
@@ -73,8 +73,6 @@ class Interpreter:
 
 def _convolution(node: Node, model: Model) -> tuple[Callable[..., Any], list[str]]:
     top, left, bottom, right = node.get("pads", [0, 0, 0, 0])
-    if node.get("auto_pad", b"NOTSET") != b"NOTSET":
-        raise NetworkError("auto_pad is not served")
     even = top == bottom and left == right
     strides, dilations = node.get("strides", [1, 1]), node.get("dilations", [1, 1])
     padding, groups = ([top, left] if even else 0), node.get("group", 1)
@@ -103,16 +101,20 @@ def _transposed(node: Node, model: Model) -> tuple[Callable[..., Any], list[str]
 
 def _pool(node: Node, model: Model) -> tuple[Callable[..., Any], list[str]]:
     top, left, bottom, right = node.get("pads", [0, 0, 0, 0])
-    if (top, left) != (bottom, right) or node.get("auto_pad", b"NOTSET") != b"NOTSET":
+    even = (top, left) == (bottom, right)
+    if not even and node.op != "MaxPool":
         raise NetworkError(f"{node.op} with uneven padding is not served")
     kernel, stride = node.attributes["kernel_shape"], node.get("strides", [1, 1])
     ceil = bool(node.get("ceil_mode", 0))
     if node.op == "MaxPool":
-        dilation = node.get("dilations", [1, 1])
-        return (
-            lambda x: F.max_pool2d(x, kernel, stride, [top, left], dilation, ceil),
-            node.inputs,
-        )
+        dilation, padding = node.get("dilations", [1, 1]), ([top, left] if even else 0)
+
+        def run(x: Any) -> Any:
+            if not even:
+                x = F.pad(x, (left, right, top, bottom), value=-torch.inf)
+            return F.max_pool2d(x, kernel, stride, padding, dilation, ceil)
+
+        return run, node.inputs
     count = bool(node.get("count_include_pad", 0))
     return lambda x: F.avg_pool2d(x, kernel, stride, [top, left], ceil, count), node.inputs
 
@@ -153,14 +155,6 @@ def _reshape(node: Node, model: Model) -> tuple[Callable[..., Any], list[str]]:
     return lambda x: x.reshape(shape), node.inputs[:1]
 
 
-def _mean(node: Node, model: Model) -> tuple[Callable[..., Any], list[str]]:
-    axes = node.attributes.get("axes")
-    if axes is None and len(node.inputs) > 1:
-        axes = model.constants[node.inputs[1]].tolist()
-    keep = bool(node.get("keepdims", 1))
-    return lambda x: x.mean(axes, keepdim=keep), node.inputs[:1]
-
-
 def _simple(function: Callable[[Node], Callable[..., Any]]) -> Callable[..., Any]:
     return lambda node, model: (function(node), node.inputs)
 
@@ -199,7 +193,6 @@ _MAKERS: dict[str, Callable[[Node, Model], tuple[Callable[..., Any], list[str]]]
     "MatMul": _simple(lambda node: torch.matmul),
     "MaxPool": _pool,
     "Mul": _simple(lambda node: torch.mul),
-    "ReduceMean": _mean,
     "Relu": _in_place(F.relu),
     "Reshape": _reshape,
     "Resize": _resize,

@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
+from ..layers import same_padding
+
 __all__ = ["Model", "NetworkError", "Node"]
 
 
@@ -67,7 +69,10 @@ class Model:
             sizes = [d.dim_value for d in value.type.tensor_type.shape.dim]
             if all(sizes):
                 shapes[value.name] = tuple(sizes)
-        return cls(nodes, constants, shapes, inputs[0].name, graph.output[0].name)
+        model = cls(nodes, constants, shapes, inputs[0].name, graph.output[0].name)
+        for node in nodes:
+            model._spell_out(node)
+        return model
 
     def shape(self, name: str) -> tuple[int, ...]:
         if name not in self.shapes:
@@ -87,6 +92,24 @@ class Model:
         values = sum(a.size for a in self.constants.values() if a.dtype == np.float32)
         values += math.prod(self.shape(self.input)) + math.prod(self.shape(self.output))
         return 4 * values
+
+    def _spell_out(self, node: Node) -> None:
+        """Write paddings that have a name as numbers, a mean of whole images as pooling."""
+        auto = node.attributes.pop("auto_pad", b"NOTSET")
+        if auto in (b"SAME_UPPER", b"SAME_LOWER"):
+            ones = [1, 1]
+            kernel = node.attributes.get("kernel_shape") or self.shape(node.inputs[1])[2:]
+            size, strides = self.shape(node.inputs[0])[2:], node.get("strides", ones)
+            axes = zip(size, kernel, strides, node.get("dilations", ones), strict=True)
+            begins, ends = zip(*(same_padding(*axis) for axis in axes), strict=True)
+            first, last = (begins, ends) if auto == b"SAME_UPPER" else (ends, begins)
+            node.attributes["pads"] = [*first, *last]
+        if node.op == "ReduceMean" and node.get("keepdims", 1):
+            axes = node.get("axes", None)
+            if axes is None and len(node.inputs) > 1:
+                axes = self.constants.get(node.inputs[1], np.array([])).tolist()
+            if axes is not None and sorted(axes) in ([2, 3], [-2, -1]):
+                node.op, node.inputs, node.attributes = "GlobalAveragePool", node.inputs[:1], {}
 
     def _macs(self, node: Node) -> int:
         if node.op == "Conv":

@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from ..engines.litert_format import Edges, FlatModel
-from .fuse import ACTIVATION, with_activations
+from .fuse import ACTIVATION, with_activations, with_gelu
 from .model import Model, NetworkError, Node
 
 __all__ = ["write_litert"]
@@ -25,7 +25,7 @@ _NONE, _RELU, _RELU6 = (
 
 def write_litert(model: Model, path: Path) -> None:
     """Raises NetworkError naming an operation that is not served."""
-    model = with_activations(model, _TAKING, ("Relu", "Clip"))
+    model = with_activations(with_gelu(model), _TAKING, ("Relu", "Clip"))
     path.write_bytes(_Writer(model).bytes())
 
 
@@ -85,6 +85,8 @@ class _Writer:
         flat, shape = self._flat, self._shape(node.outputs[0])
         if node.op == "Conv":
             return self._conv(node, activation)
+        if node.op == "ConvTranspose":
+            return self._transposed(node, shape)
         if node.op == "Gemm":
             return self._linear(node, activation)
         if node.op in _BINARY:
@@ -116,6 +118,10 @@ class _Writer:
         if node.op == "Clip":
             self._activation(node)
             return flat.operator("RELU6", "", [x], shape)
+        if node.op == "HardSigmoid":
+            return self._hard_sigmoid(node, x)
+        if node.op == "Resize":
+            return self._resize(node, x, shape)
         if node.op in _PLAIN:
             return flat.operator(*_PLAIN[node.op], [x], shape)
         raise NetworkError(f"{node.op} is not among the operations written for LiteRT")
@@ -133,6 +139,46 @@ class _Writer:
             node.get("dilations", [1, 1]),
             node.get("group", 1),
             activation,
+        )
+
+    def _transposed(self, node: Node, shape: tuple[int, ...]) -> int:
+        weight, *bias = [self._constant(name) for name in node.inputs[1:]]
+        stride, kernel = node.get("strides", [1, 1]), list(weight.shape[2:])
+        plain = {*node.get("pads", [0]), *node.get("output_padding", [0])} == {0}
+        if node.get("group", 1) > 1 or stride != kernel or not plain:
+            raise NetworkError("ConvTranspose is written for LiteRT where windows do not overlap")
+        size = self._flat.constant(np.array(shape, np.int32))
+        arrays = [np.ascontiguousarray(np.moveaxis(weight, 0, -1)), *bias]
+        filters, *biases = [self._flat.constant(a) for a in arrays]
+        return self._flat.operator(
+            "TRANSPOSE_CONV",
+            "TransposeConvOptions",
+            [size, filters, self._tensors[node.inputs[0]], *biases],
+            shape,
+            version=3,
+            padding=schema.Padding.VALID,
+            strideH=stride[0],
+            strideW=stride[1],
+        )
+
+    def _hard_sigmoid(self, node: Node, x: int) -> int:
+        """As relu6(6 * (alpha * x + beta)) / 6: LiteRT has no such operator."""
+        flat, shape = self._flat, self._flat.shapes[x]
+        slope, shift = 6 * node.get("alpha", 0.2), 6 * node.get("beta", 0.5)
+        numbers = [flat.constant(np.array([v], np.float32)) for v in (slope, shift, 1 / 6)]
+        y = flat.operator("MUL", "MulOptions", [x, numbers[0]], shape)
+        y = flat.operator(
+            "ADD", "AddOptions", [y, numbers[1]], shape, fusedActivationFunction=_RELU6
+        )
+        return flat.operator("MUL", "MulOptions", [y, numbers[2]], shape)
+
+    def _resize(self, node: Node, x: int, shape: tuple[int, ...]) -> int:
+        how = (node.get("mode", b"nearest"), node.get("coordinate_transformation_mode", b""))
+        if how != (b"nearest", b"asymmetric") or node.get("nearest_mode", b"") != b"floor":
+            raise NetworkError("Resize is written for nearest pixels, asymmetric, floor")
+        size = self._flat.constant(np.array(shape[1:3], np.int32))
+        return self._flat.operator(
+            "RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighborOptions", [x, size], shape
         )
 
     def _linear(self, node: Node, activation: int) -> int:

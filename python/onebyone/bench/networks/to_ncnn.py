@@ -5,13 +5,14 @@ ncnn's blobs have one reader each and no batch: (C, H, W) images, vectors after 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from ..engines.ncnn_format import RAW_FLOAT32, convolution
-from .fuse import ACTIVATION, with_activations, with_silu
+from .fuse import ACTIVATION, with_activations, with_gelu, with_silu
 from .model import Model, NetworkError, Node
 
 __all__ = ["write_ncnn"]
@@ -26,7 +27,10 @@ def write_ncnn(model: Model, param: Path, weights: Path) -> None:
     """Raises NetworkError naming an operation that is not served."""
     if model.shape(model.input)[0] != 1:
         raise NetworkError("ncnn takes one image at a time")
-    model = with_activations(with_silu(model), ("Conv", "Gemm"), ("Relu", "Clip", "LeakyRelu"))
+    model = with_gelu(with_silu(model))
+    model = with_activations(
+        model, ("Conv", "ConvTranspose", "Gemm"), ("Relu", "Clip", "LeakyRelu")
+    )
     with weights.open("wb") as file:
         writer = _Writer(model, file.write)
         param.write_text(writer.text(), "utf-8")
@@ -75,7 +79,7 @@ class _Writer:
 
     def _node(self, node: Node) -> None:
         x, y, get = node.inputs[0], node.outputs[0], node.get
-        if node.op == "Conv":
+        if node.op in ("Conv", "ConvTranspose"):
             self._conv(node)
         elif node.op == "Gemm":
             if not get("transB", 0):
@@ -93,6 +97,8 @@ class _Writer:
             self._pool(node)
         elif node.op == "GlobalAveragePool":
             self._layer("Pooling", [x], y, {0: _AVERAGE_POOLING, 4: 1})
+        elif node.op == "Resize":
+            self._resize(node)
         elif node.op in _BINARY:
             self._binary(node)
         elif node.op == "Concat":
@@ -121,6 +127,11 @@ class _Writer:
 
     def _conv(self, node: Node) -> None:
         weight, *bias = [self._constant(name) for name in node.inputs[1:]]
+        transposed, groups = node.op == "ConvTranspose", node.get("group", 1)
+        if transposed:
+            if groups > 1 or "output_shape" in node.attributes:
+                raise NetworkError("ConvTranspose with groups or output_shape is not written")
+            weight = np.moveaxis(weight, 1, 0)
         top, left, bottom, right = node.get("pads", [0, 0, 0, 0])
         kind, numbers = convolution(
             weight.shape[0],
@@ -128,13 +139,24 @@ class _Writer:
             node.get("strides", [1, 1]),
             ((top, bottom), (left, right)),
             node.get("dilations", [1, 1]),
-            node.get("group", 1),
+            groups,
             weight.size,
             bool(bias),
         )
+        if transposed:
+            below, right = node.get("output_padding", [0, 0])
+            kind, numbers = "Deconvolution", {**numbers, 18: right, 19: below}
         numbers.update(self._activation(node))
         self._layer(kind, node.inputs[:1], node.outputs[0], numbers)
         self._weights(weight, *bias)
+
+    def _resize(self, node: Node) -> None:
+        how = (node.get("mode", b"nearest"), node.get("coordinate_transformation_mode", b""))
+        before, after = (self._model.shape(v)[2:] for v in (node.inputs[0], node.outputs[0]))
+        scales = [a / b for a, b in zip(after, before, strict=True)]
+        if how != (b"nearest", b"asymmetric") or not all(map(float.is_integer, scales)):
+            raise NetworkError("Resize is written for ncnn where it repeats pixels")
+        self._layer("Interp", node.inputs[:1], node.outputs[0], {0: 1, 1: scales[0], 2: scales[1]})
 
     def _weights(self, weight: np.ndarray, *bias: np.ndarray) -> None:
         self._write(RAW_FLOAT32)
@@ -161,14 +183,28 @@ class _Writer:
 
     def _binary(self, node: Node) -> None:
         a, b = node.inputs
+        if a in self._model.constants and node.op in ("Add", "Mul"):
+            a, b = b, a
         kind = _BINARY[node.op]
         scalar = self._model.constants.get(b)
         if scalar is not None and scalar.size == 1:
             self._layer("BinaryOp", [a], node.outputs[0], {0: kind, 1: 1, 2: scalar.item()})
-        elif scalar is not None or a in self._model.constants:
-            raise NetworkError(f"{node.op} of a constant array is not written for ncnn")
+        elif a in self._model.constants:
+            raise NetworkError(f"{node.op} of a constant by a value is not written for ncnn")
         else:
+            if scalar is not None:
+                self._memory(b, scalar)
             self._layer("BinaryOp", [a, b], node.outputs[0], {0: kind})
+
+    def _memory(self, name: str, image: np.ndarray) -> None:
+        """Make an array a value for one reader."""
+        if image.ndim not in (3, 4) or image.size != math.prod(image.shape[-3:]):
+            raise NetworkError("constants are written for ncnn where they are images or numbers")
+        c, h, w = image.shape[-3:]
+        blob = f"{name}_{len(self._lines)}"
+        self._line("MemoryData", [], [blob], {0: w, 1: h, 2: c})
+        self._copies.setdefault(name, []).append(blob)
+        self._write(np.ascontiguousarray(image, np.float32).tobytes())
 
     def _limits(self, node: Node) -> tuple[float, float]:
         low, high = ([*node.inputs[1:], "", ""])[:2]
@@ -190,7 +226,6 @@ class _Writer:
 
 
 _SAME = {
-    "Erf": "Erf",
     "Gelu": "GELU",
     "Identity": "Noop",
     "Sigmoid": "Sigmoid",
