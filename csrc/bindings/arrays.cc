@@ -1,6 +1,7 @@
 #include "bindings/arrays.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "bindings/dlpack.h"
 #include "bindings/register.h"
@@ -36,7 +37,10 @@ bool is_native_float(const py::array& array) {
   const py::dtype dtype = array.dtype();
   const int number = dtype.num();
   const char order = dtype.byteorder();
-  return (number == kNumpyFloat32 || number == kNumpyFloat64) && (order == '=' || order == '|');
+  // NumPy may write the native order out.
+  constexpr char kNative = std::endian::native == std::endian::little ? '<' : '>';
+  return (number == kNumpyFloat32 || number == kNumpyFloat64) &&
+         (order == '=' || order == '|' || order == kNative);
 }
 
 // Elements at addresses and strides that are whole elements.
