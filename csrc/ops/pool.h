@@ -20,12 +20,14 @@ struct PoolSpec {
                                   // the padding before (as in torch)
   bool count_include_pad = true;  // kAverage: divide by the window's size with its padding, not by the pixels
                                   // in the image (what hangs over the padding never counts, as in torch)
+  int64_t divisor = 0;            // kAverage: divide by this instead, if not 0
 };
 
 // The output's height and width. Throws std::invalid_argument naming `op`, the argument and the cure.
 Pair pool_output(const std::string& op, const PoolSpec& spec, const ImageShape& x);
 
-// A maximum over a window that holds a NaN is NaN. Any strides; fast where channels or rows are contiguous.
+// out has pool_output's height and width. A maximum over a window that holds a NaN is NaN. Windows without a
+// pixel give -infinity or 0. Any strides; fast where channels or rows are contiguous in both images.
 template <class T>
 void pool(const PoolSpec& spec, const ImageView<const T>& x, const ImageView<T>& out,
           const Kernels<T>& kernels, int threads);

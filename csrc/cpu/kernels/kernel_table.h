@@ -186,6 +186,38 @@ struct TransposeArgs {
   Activation activation;
 };
 
+// Pooling, a row of `ow` output pixels, channels last: out[i * out_stride + c] = the maximum over r < kh, s <
+// kw of rows[r][place(i, s) * x_stride + c], or else their sum * row_scale * column_scale[i]; taps whose
+// place(i, s) = i * stride - left + s * dilation is not in [0, width) are left out. The maximum of what holds
+// a NaN is NaN, of nothing -infinity.
+template <class T>
+struct PoolPixelsArgs {
+  bool maximum;
+  int64_t ow, channels, kh, kw, stride, dilation, left, width;
+  const T* const* rows;
+  int64_t x_stride;
+  const T* column_scale;
+  T row_scale;
+  T* out;
+  int64_t out_stride;
+};
+
+// Pooling, rows [begin, end) of a plane's output, channels first; as above in both directions:
+// out[y * out_stride + i] from x[v * x_stride + u], v = y * stride_h - top + r * dilation_h, u alike, and
+// row_scale[y]. scratch: the larger of left + width and (ow - 1) * stride_w + (kw - 1) * dilation_w + 1, and
+// two vectors more. left < (kw - 1) * dilation_w + 1; ow and width are not 0.
+template <class T>
+struct PoolPlaneArgs {
+  bool maximum;
+  int64_t begin, end, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, height, width;
+  const T* x;
+  int64_t x_stride;
+  const T *row_scale, *column_scale;
+  T* out;
+  int64_t out_stride;
+  T* scratch;
+};
+
 template <class T>
 struct Kernels {
   int mr, nr;  // the register tile: mr rows x nr columns
@@ -195,6 +227,8 @@ struct Kernels {
   void (*pack)(const PackArgs<T>&);
   void (*depthwise)(const DepthwiseArgs<T>&);
   void (*planes)(const PlanesArgs<T>&);
+  void (*pool_pixels)(const PoolPixelsArgs<T>&);
+  void (*pool_plane)(const PoolPlaneArgs<T>&);
   void (*winograd_input)(const WinogradInputArgs<T>&);
   bool (*winograd_output)(const WinogradOutputArgs<T>&);
   void (*transpose)(const TransposeArgs<T>&);

@@ -8,6 +8,7 @@
 #include "kernel_table.h"
 #include "pack-inl.h"
 #include "planes-inl.h"
+#include "pool-inl.h"
 #include "simd.h"
 #include "transpose-inl.h"
 #include "winograd-inl.h"
@@ -41,6 +42,8 @@ constexpr Kernels<T> make_kernels() {
           .pack = &pack<T, kBytes, kNv>,
           .depthwise = &depthwise<T, kBytes>,
           .planes = &planes<T, kBytes>,
+          .pool_pixels = &pool_pixels<T, kBytes>,
+          .pool_plane = &pool_plane<T, kBytes>,
           .winograd_input = &winograd_input<T, kBytes>,
           .winograd_output = &winograd_output<T, kBytes>,
           .transpose = &transpose<T, kBytes>,
