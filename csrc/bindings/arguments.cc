@@ -67,6 +67,11 @@ int64_t parse_int(const std::string& op, const char* name, py::handle value) {
   return to_int64(op, name, value);
 }
 
+bool parse_bool(const std::string& op, const char* name, py::handle value) {
+  if (!PyBool_Check(value.ptr())) wrong_type(op, name, "True or False", value);
+  return value.ptr() == Py_True;
+}
+
 Pair parse_pair(const std::string& op, const char* name, py::handle value) {
   if (is_int(value)) {
     const int64_t v = to_int64(op, name, value);
@@ -114,6 +119,12 @@ Padding parse_padding(const std::string& op, py::handle value) {
   }
   const Pair pad = parse_pair(op, "padding", value);
   return Edges{pad.h, pad.h, pad.w, pad.w};
+}
+
+Edges parse_edges(const std::string& op, py::handle value) {
+  if (PyUnicode_Check(value.ptr()))
+    wrong_type(op, "padding", "an int, (h, w) or ((top, bottom), (left, right))", value);
+  return std::get<Edges>(parse_padding(op, value));
 }
 
 Padding parse_padding_1d(const std::string& op, py::handle value) {

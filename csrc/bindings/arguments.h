@@ -14,10 +14,13 @@ namespace onebyone::bindings {
 namespace py = pybind11;
 
 int64_t parse_int(const std::string& op, const char* name, py::handle value);
+bool parse_bool(const std::string& op, const char* name, py::handle value);
 // int or (h, w)
 Pair parse_pair(const std::string& op, const char* name, py::handle value);
 // int, (h, w), ((top, bottom), (left, right)), "valid" or "same"
 Padding parse_padding(const std::string& op, py::handle value);
+// The same, numbers alone
+Edges parse_edges(const std::string& op, py::handle value);
 // int, (w,), ((left, right),), "valid" or "same": one spatial axis, taken as the width
 Padding parse_padding_1d(const std::string& op, py::handle value);
 // int or (w,), as (1, w)

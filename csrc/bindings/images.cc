@@ -20,14 +20,18 @@ ImageShape image_shape(const Shape& shape, const Axes& axes) {
 }
 
 Shape output_shape(const ConvGeometry& g, const Axes& axes) {
+  return array_shape({g.batch, g.oc, g.oh, g.ow}, axes);
+}
+
+Shape array_shape(const ImageShape& image, const Axes& axes) {
   Shape shape(std::max({axes.n, axes.c, axes.h, axes.w}) + 1);
   const auto put = [&](int axis, int64_t size) {
     if (axis >= 0) shape[axis] = size;
   };
-  put(axes.n, g.batch);
-  put(axes.c, g.oc);
-  put(axes.h, g.oh);
-  put(axes.w, g.ow);
+  put(axes.n, image.batch);
+  put(axes.c, image.channels);
+  put(axes.h, image.height);
+  put(axes.w, image.width);
   return shape;
 }
 

@@ -28,6 +28,7 @@ Axes image_axes_1d(int ndim, Layout layout);
 ImageShape image_shape(const Shape& shape, const Axes& axes);
 // The shape of an array whose axes hold the output image.
 Shape output_shape(const ConvGeometry& g, const Axes& axes);
+Shape array_shape(const ImageShape& image, const Axes& axes);
 
 template <class T>
 ImageView<const T> image_view(const py::array& array, const Axes& axes) {
@@ -38,6 +39,13 @@ ImageView<const T> image_view(const py::array& array, const Axes& axes) {
   };
   return {data_of<T>(array), size(axes.n),   size(axes.c),   size(axes.h),  size(axes.w),
           stride(axes.n),    stride(axes.c), stride(axes.h), stride(axes.w)};
+}
+
+// The same of an array that may be written.
+template <class T>
+ImageView<T> output_view(py::array& array, const Axes& axes) {
+  const ImageView<const T> v = image_view<T>(array, axes);
+  return {data_of<T>(array), v.batch, v.channels, v.height, v.width, v.sn, v.sc, v.sh, v.sw};
 }
 
 }  // namespace onebyone::bindings

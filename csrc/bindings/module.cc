@@ -15,5 +15,6 @@ PYBIND11_MODULE(_core, m) {
   onebyone::bindings::register_arrays(m);
   onebyone::bindings::register_config(m);
   onebyone::bindings::register_conv(m);
+  onebyone::bindings::register_images(m);
   onebyone::bindings::register_plan(m);
 }

@@ -34,13 +34,13 @@ int64_t pool_output_axis(const std::string& op, const char* axis, int64_t in, in
          " leaves windows without a pixel: kernel_size ", kernel, " covers ", extent, " with dilation ",
          dilation, "; use less padding");
   const int64_t padded = in + before + after;
-  if (padded < extent) {
+  const int64_t steps = padded - extent + (ceil_mode ? stride - 1 : 0);
+  if (steps < 0) {
     if (in == 0) return 0;
     fail(op, ": kernel_size (", axis, " ", kernel, ", ", extent, " with dilation ", dilation,
          ") is larger than x with its padding (", axis, " ", padded, " = ", before, " + ", in, " + ", after,
          "); use more padding or a smaller kernel_size");
   }
-  const int64_t steps = padded - extent + (ceil_mode ? stride - 1 : 0);
   const int64_t out = steps / stride + 1;
   return ceil_mode && (out - 1) * stride >= in + before ? out - 1 : out;
 }

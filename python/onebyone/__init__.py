@@ -30,11 +30,14 @@ from .config import (
 )
 from .functional import conv1d, conv2d, linear
 from .plan import Conv2dPlan
+from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from .weights import load_weights
 
 __all__ = [
     "Conv2dPlan",
     "__version__",
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
     "conv1d",
     "conv2d",
     "empty_cache",
@@ -44,6 +47,7 @@ __all__ = [
     "isa",
     "linear",
     "load_weights",
+    "max_pool2d",
     "nn",
     "set_cache_limit",
     "set_num_threads",

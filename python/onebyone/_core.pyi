@@ -6,7 +6,8 @@ Array: TypeAlias = Any
 """A NumPy array, or any CPU array with ``__dlpack__`` or ``__array_interface__``."""
 
 Size: TypeAlias = int | tuple[int, int]
-Padding: TypeAlias = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
+Edges: TypeAlias = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
+Padding: TypeAlias = Edges | str
 Activation: TypeAlias = str | tuple[str, float] | tuple[str, float, float] | None
 
 __version__: str
@@ -86,6 +87,36 @@ def linear(
     out: Array | None = None,
 ) -> Array: ...
 def activate(x: Array, activation: Activation, out: Array | None = None) -> Array: ...
+def max_pool2d(
+    x: Array,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Edges = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    *,
+    layout: str = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
+def avg_pool2d(
+    x: Array,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Edges = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+    *,
+    layout: str = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
+def adaptive_avg_pool2d(
+    x: Array,
+    output_size: int | tuple[int | None, int | None] | None,
+    *,
+    layout: str = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...
 def set_local_num_threads(n: int) -> int:

@@ -25,17 +25,24 @@ from .activations import (
 from .init import manual_seed
 from .layers import Conv1x1, Conv2d, Flatten, Linear
 from .module import Container, Module, Parameter, Sequential
+from .normalization import BatchNorm2d, Softmax
+from .pooling import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
 __all__ = [
     "GELU",
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
+    "BatchNorm2d",
     "Container",
     "Conv1x1",
     "Conv2d",
     "Flatten",
+    "GlobalAvgPool2d",
     "Hardsigmoid",
     "Hardswish",
     "LeakyReLU",
     "Linear",
+    "MaxPool2d",
     "Module",
     "Parameter",
     "ReLU",
@@ -43,6 +50,7 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "Softmax",
     "Tanh",
     "manual_seed",
 ]

@@ -17,10 +17,12 @@ __all__ = [
     "activation",
     "check_layout",
     "image_axes",
+    "integer",
     "output_size",
     "padding",
     "padding_at",
     "pair",
+    "pooled_size",
     "positive",
     "real",
 ]
@@ -33,6 +35,14 @@ CheckedPadding: TypeAlias = (
 def positive(value: Any, name: str) -> int:
     """Return ``value`` as an int of at least 1."""
     return _at_least(1, value, name)
+
+
+def integer(value: Any, name: str) -> int:
+    """Return ``value`` as an int of any sign."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {value!r}") from None
 
 
 def pair(value: Any, name: str) -> tuple[int, int]:
@@ -126,11 +136,29 @@ def output_size(
     return room // stride + 1
 
 
+def pooled_size(
+    size: int,
+    kernel: int,
+    stride: int,
+    pad: tuple[int, int],
+    dilation: int,
+    ceil_mode: bool,
+    name: str,
+) -> int:
+    """Return the rows or columns of pooling's output, as :func:`output_size`.
+
+    With ``ceil_mode`` a last window that hangs over the edge counts, if it begins inside or on the
+    padding before.
+    """
+    if not ceil_mode:
+        return output_size(size, kernel, stride, pad, dilation, name)
+    # The hanging window as one that fits a longer image.
+    out = output_size(size, kernel, stride, (pad[0], pad[1] + stride - 1), dilation, name)
+    return out - ((out - 1) * stride >= size + pad[0])
+
+
 def _at_least(low: int, value: Any, name: str) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r}") from None
+    number = integer(value, name)
     if number < low:
         raise ValueError(f"{name} must be at least {low}, not {number}")
     return number
