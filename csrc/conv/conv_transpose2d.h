@@ -1,6 +1,6 @@
 // conv/conv_transpose2d.h - transposed convolution, by phases: the outputs (i * stride + p) of one phase p
-// are a convolution of stride 1 with every stride-th tap of the filter. Called by network/ and bindings/;
-// calls Conv2d for the phases and ops/copy to interleave them.
+// are a convolution of stride 1 with every stride-th tap of the filter. Phases that read the same pixels are
+// one convolution, 1x1 where the kernel is the stride. Called by network/ and bindings/; calls Conv2d.
 #pragma once
 
 #include <memory>
@@ -21,7 +21,7 @@ struct ConvTransposeSpec {
   Pair output_padding{0, 0};
   Pair dilation{1, 1};
   int64_t groups = 1;
-  Activation activation;
+  Activation activation{};
   bool exact = false;
 };
 
