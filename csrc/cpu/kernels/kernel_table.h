@@ -218,6 +218,18 @@ struct PoolPlaneArgs {
   T* scratch;
 };
 
+// out[i * out_stride + c] = the sum over t < taps of weights[i * taps + t] * src[places[i * taps + t] + c]
+// for i < pixels and c < channels; taps is not 0.
+template <class T>
+struct ResampleArgs {
+  int64_t pixels, channels, taps;
+  const T* src;
+  const int64_t* places;
+  const T* weights;
+  T* out;
+  int64_t out_stride;
+};
+
 template <class T>
 struct Kernels {
   int mr, nr;  // the register tile: mr rows x nr columns
@@ -229,6 +241,7 @@ struct Kernels {
   void (*planes)(const PlanesArgs<T>&);
   void (*pool_pixels)(const PoolPixelsArgs<T>&);
   void (*pool_plane)(const PoolPlaneArgs<T>&);
+  void (*resample)(const ResampleArgs<T>&);
   void (*winograd_input)(const WinogradInputArgs<T>&);
   bool (*winograd_output)(const WinogradOutputArgs<T>&);
   void (*transpose)(const TransposeArgs<T>&);

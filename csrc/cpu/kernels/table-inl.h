@@ -9,6 +9,7 @@
 #include "pack-inl.h"
 #include "planes-inl.h"
 #include "pool-inl.h"
+#include "resample-inl.h"
 #include "simd.h"
 #include "transpose-inl.h"
 #include "winograd-inl.h"
@@ -44,6 +45,7 @@ constexpr Kernels<T> make_kernels() {
           .planes = &planes<T, kBytes>,
           .pool_pixels = &pool_pixels<T, kBytes>,
           .pool_plane = &pool_plane<T, kBytes>,
+          .resample = &resample<T, kBytes>,
           .winograd_input = &winograd_input<T, kBytes>,
           .winograd_output = &winograd_output<T, kBytes>,
           .transpose = &transpose<T, kBytes>,
