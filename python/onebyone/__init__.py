@@ -28,7 +28,8 @@ from .config import (
     supported_isas,
     threads,
 )
-from .functional import conv1d, conv2d, linear
+from .functional import conv1d, conv2d, conv_transpose2d, linear
+from .ops import interpolate
 from .plan import Conv2dPlan
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from .weights import load_weights
@@ -40,10 +41,12 @@ __all__ = [
     "avg_pool2d",
     "conv1d",
     "conv2d",
+    "conv_transpose2d",
     "empty_cache",
     "get_cache_limit",
     "get_num_threads",
     "get_precision",
+    "interpolate",
     "isa",
     "linear",
     "load_weights",

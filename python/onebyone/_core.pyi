@@ -117,6 +117,30 @@ def adaptive_avg_pool2d(
     layout: str = "NCHW",
     out: Array | None = None,
 ) -> Array: ...
+def interpolate(
+    x: Array,
+    size: Size | None = None,
+    scale_factor: float | tuple[float, float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    *,
+    layout: str = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
+def conv_transpose2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Size = 1,
+    padding: Edges = 0,
+    output_padding: Size = 0,
+    groups: int = 1,
+    dilation: Size = 1,
+    *,
+    activation: Activation = None,
+    layout: str = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...
 def set_local_num_threads(n: int) -> int:
