@@ -230,6 +230,25 @@ struct ResampleArgs {
   int64_t out_stride;
 };
 
+// out[r * out_row + i] = activation(f(in[0], in[1], ..)) for r < rows, i < n, operand k's element at
+// in[k].data + r * in[k].row + i * in[k].step; step is 0 or 1. kMulAdd (in[0] * in[1] + in[2]) has three
+// operands, the others two. out may be an operand of the same strides. kMax and kMin give NaN if either is.
+enum class ElementwiseKind : int32_t { kAdd, kSub, kMul, kDiv, kMax, kMin, kMulAdd };
+template <class T>
+struct ElementwiseOperand {
+  const T* data;
+  int64_t row, step;
+};
+template <class T>
+struct ElementwiseArgs {
+  ElementwiseKind kind;
+  int64_t rows, n;
+  ElementwiseOperand<T> in[3];
+  T* out;
+  int64_t out_row;
+  Activation activation;
+};
+
 template <class T>
 struct Kernels {
   int mr, nr;  // the register tile: mr rows x nr columns
@@ -246,6 +265,7 @@ struct Kernels {
   bool (*winograd_output)(const WinogradOutputArgs<T>&);
   void (*transpose)(const TransposeArgs<T>&);
   void (*activate)(const Activation&, const T* src, T* dst, int64_t n);  // src may equal dst
+  void (*elementwise)(const ElementwiseArgs<T>&);
   // Runs `iterations` times 12 independent vector FMAs on registers; returns their sum.
   T (*fma_loop)(int64_t iterations);
   int fma_flops;  // floating-point operations in one iteration of fma_loop

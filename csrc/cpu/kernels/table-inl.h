@@ -4,6 +4,7 @@
 #include "activation-inl.h"
 #include "depthwise-inl.h"
 #include "dot-inl.h"
+#include "elementwise-inl.h"
 #include "gemm-inl.h"
 #include "kernel_table.h"
 #include "pack-inl.h"
@@ -50,6 +51,7 @@ constexpr Kernels<T> make_kernels() {
           .winograd_output = &winograd_output<T, kBytes>,
           .transpose = &transpose<T, kBytes>,
           .activate = &activate<T, kBytes>,
+          .elementwise = &elementwise<T, kBytes>,
           .fma_loop = &fma_loop<T, kBytes>,
           .fma_flops = 12 * 2 * kLanes};
 }
