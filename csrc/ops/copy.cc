@@ -19,11 +19,8 @@ class Transposition {
 
   void run(const T* x, T* out, const Kernels<T>& kernels, int threads) const {
     const int64_t tiles = loops_.size() / (loops_.shape[p_] * loops_.n()) * tiles_p_ * tiles_q_;
-    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(threads, loops_.size() / kCheapGrain));
-    parallel_for(parts, threads, [&](int64_t part) {
-      for (int64_t t = part_begin(tiles, parts, part); t < part_begin(tiles, parts, part + 1); ++t)
-        run_tile(t, x, out, kernels);
-    });
+    parallel_for(tiles, useful_threads(loops_.size(), kCheapGrain, threads),
+                 [&](int64_t tile) { run_tile(tile, x, out, kernels); });
   }
 
  private:
@@ -80,7 +77,7 @@ void copy(const TensorView<const T>& x, const TensorView<T>& out, const Kernels<
         return Transposition<T>(loops, p).run(x.data, out.data, kernels, threads);
   }
   loops.for_each_piece_in_parallel(
-      kCheapGrain, threads, [&](const int64_t (&offsets)[2], int64_t rows, int64_t n) {
+      kCheapGrain, kThreadAlign, threads, [&](const int64_t (&offsets)[2], int64_t rows, int64_t n) {
         for (int64_t r = 0; r < rows; ++r)
           copy_row(x.data + offsets[1] + r * loops.row_stride(1), loops.step(1),
                    out.data + offsets[0] + r * loops.row_stride(0), loops.step(0), n);

@@ -15,6 +15,14 @@ namespace onebyone {
 // function (exp). Elements.
 inline constexpr int64_t kCheapGrain = 16 * 1024, kCostlyGrain = 4 * 1024;
 
+// Threads begin at multiples of so many elements: no two write to one cache line.
+inline constexpr int64_t kThreadAlign = 64;
+
+// Threads worth starting for so many elements.
+inline int useful_threads(int64_t elements, int64_t grain, int threads) {
+  return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, elements / grain)));
+}
+
 // A nest of loops over the elements of kOperands tensors of one shape. Operand 0 decides the order: its
 // longest stride is outermost. Dimensions of size 1 are left out, and two are one where each operand's
 // elements allow it. rank is at least 2: there is a row, of length n(), and a number of rows.
@@ -72,15 +80,14 @@ struct Loops {
     }
   }
 
-  // The same for all elements, by threads that have at least `grain` each.
+  // The same for all elements, by threads that have at least `grain` each and begin at multiples of `align`.
   template <class F>
-  void for_each_piece_in_parallel(int64_t grain, int threads, const F& f) const {
-    constexpr int64_t kAlign = 64;  // elements: threads do not write to one cache line
-    const int64_t total = size(), units = ceil_div(total, kAlign);
-    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(threads, total / grain));
+  void for_each_piece_in_parallel(int64_t grain, int64_t align, int threads, const F& f) const {
+    const int64_t total = size(), units = ceil_div(total, align);
+    const int64_t parts = useful_threads(total, grain, threads);
     parallel_for(parts, threads, [&](int64_t part) {
-      for_each_piece(part_begin(units, parts, part) * kAlign,
-                     std::min(total, part_begin(units, parts, part + 1) * kAlign), f);
+      for_each_piece(part_begin(units, parts, part) * align,
+                     std::min(total, part_begin(units, parts, part + 1) * align), f);
     });
   }
 

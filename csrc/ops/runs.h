@@ -34,7 +34,7 @@ void for_each_run(const Loops<kInputs + 1>& loops, const T* const (&in)[kInputs]
   for (int k = 0; k < kInputs; ++k) direct &= readable(k);
 
   loops.for_each_piece_in_parallel(
-      grain, threads, [&](const int64_t (&offsets)[kInputs + 1], int64_t rows, int64_t n) {
+      grain, kThreadAlign, threads, [&](const int64_t (&offsets)[kInputs + 1], int64_t rows, int64_t n) {
         Runs<T, kInputs> runs{rows, n, {}, out + offsets[0], loops.row_stride(0)};
         for (int k = 0; k < kInputs; ++k)
           runs.in[k] = {in[k] + offsets[k + 1], loops.row_stride(k + 1), loops.step(k + 1)};

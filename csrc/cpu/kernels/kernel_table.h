@@ -249,6 +249,34 @@ struct ElementwiseArgs {
   Activation activation;
 };
 
+// reduce_rows: dst[j] = the combination over r < rows of src[r * row_stride + j], for j < n; with `accumulate`
+// also of what dst[j] was. rows >= 1.
+// reduce_within: dst[r] = the combination over j < n of the same, for r < rows; `accumulate` is not used.
+// Sums of rows are made by eights, those within by blocks. kMax and kMin give NaN if any is.
+enum class ReductionKind : int32_t { kSum, kSumAbs, kSumSquare, kProd, kMax, kMin };
+template <class T>
+struct ReduceArgs {
+  ReductionKind kind;
+  int64_t rows, n;
+  const T* src;
+  int64_t row_stride;
+  T* dst;
+  bool accumulate;
+};
+
+// Element (r, j) is at src[r * src_stride + j], its result at dst[r * dst_stride + j]: exp(v - max) /
+// sum(exp(v - max)), or its logarithm, for r < rows and j < n. softmax_within: max and sum are a row's;
+// softmax_rows: a column's. dst may be src. rows, n >= 1.
+template <class T>
+struct SoftmaxArgs {
+  int64_t rows, n;
+  const T* src;
+  int64_t src_stride;
+  T* dst;
+  int64_t dst_stride;
+  bool log;
+};
+
 template <class T>
 struct Kernels {
   int mr, nr;  // the register tile: mr rows x nr columns
@@ -266,6 +294,10 @@ struct Kernels {
   void (*transpose)(const TransposeArgs<T>&);
   void (*activate)(const Activation&, const T* src, T* dst, int64_t n);  // src may equal dst
   void (*elementwise)(const ElementwiseArgs<T>&);
+  void (*reduce_rows)(const ReduceArgs<T>&);
+  void (*reduce_within)(const ReduceArgs<T>&);
+  void (*softmax_rows)(const SoftmaxArgs<T>&);
+  void (*softmax_within)(const SoftmaxArgs<T>&);
   // Runs `iterations` times 12 independent vector FMAs on registers; returns their sum.
   T (*fma_loop)(int64_t iterations);
   int fma_flops;  // floating-point operations in one iteration of fma_loop

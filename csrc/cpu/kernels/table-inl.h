@@ -10,8 +10,10 @@
 #include "pack-inl.h"
 #include "planes-inl.h"
 #include "pool-inl.h"
+#include "reduce-inl.h"
 #include "resample-inl.h"
 #include "simd.h"
+#include "softmax-inl.h"
 #include "transpose-inl.h"
 #include "winograd-inl.h"
 
@@ -52,6 +54,10 @@ constexpr Kernels<T> make_kernels() {
           .transpose = &transpose<T, kBytes>,
           .activate = &activate<T, kBytes>,
           .elementwise = &elementwise<T, kBytes>,
+          .reduce_rows = &reduce_rows<T, kBytes>,
+          .reduce_within = &reduce_within<T, kBytes>,
+          .softmax_rows = &softmax_rows<T, kBytes>,
+          .softmax_within = &softmax_within<T, kBytes>,
           .fma_loop = &fma_loop<T, kBytes>,
           .fma_flops = 12 * 2 * kLanes};
 }
