@@ -205,7 +205,8 @@ struct PoolPixelsArgs {
 // Pooling, rows [begin, end) of a plane's output, channels first; as above in both directions:
 // out[y * out_stride + i] from x[v * x_stride + u], v = y * stride_h - top + r * dilation_h, u alike, and
 // row_scale[y]. scratch: the larger of left + width and (ow - 1) * stride_w + (kw - 1) * dilation_w + 1, and
-// two vectors more. left < (kw - 1) * dilation_w + 1; ow and width are not 0.
+// two vectors more. column_scale is readable up to a vector past its end. x_stride >= 0,
+// left < (kw - 1) * dilation_w + 1; ow and width are not 0.
 template <class T>
 struct PoolPlaneArgs {
   bool maximum;
@@ -249,10 +250,10 @@ struct ElementwiseArgs {
   Activation activation;
 };
 
-// reduce_rows: dst[j] = the combination over r < rows of src[r * row_stride + j], for j < n; with `accumulate`
-// also of what dst[j] was. rows >= 1.
-// reduce_within: dst[r] = the combination over j < n of the same, for r < rows; `accumulate` is not used.
-// Sums of rows are made by eights, those within by blocks. kMax and kMin give NaN if any is.
+// reduce_rows: dst[j] = the combination over r < rows of src[r * row_stride + j], for j < n; with
+// `accumulate` also of what dst[j] was. rows >= 1. reduce_within: dst[r] = the combination over j < n of the
+// same, for r < rows; `accumulate` is not used. Sums of rows are made by eights, those within by blocks. kMax
+// and kMin give NaN if any is.
 enum class ReductionKind : int32_t { kSum, kSumAbs, kSumSquare, kProd, kMax, kMin };
 template <class T>
 struct ReduceArgs {
