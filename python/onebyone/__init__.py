@@ -29,7 +29,7 @@ from .config import (
     threads,
 )
 from .functional import conv1d, conv2d, conv_transpose2d, linear
-from .ops import interpolate
+from .ops import add, batch_norm, concat, interpolate, pad, softmax
 from .plan import Conv2dPlan
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from .weights import load_weights
@@ -38,7 +38,10 @@ __all__ = [
     "Conv2dPlan",
     "__version__",
     "adaptive_avg_pool2d",
+    "add",
     "avg_pool2d",
+    "batch_norm",
+    "concat",
     "conv1d",
     "conv2d",
     "conv_transpose2d",
@@ -52,10 +55,12 @@ __all__ = [
     "load_weights",
     "max_pool2d",
     "nn",
+    "pad",
     "set_cache_limit",
     "set_num_threads",
     "set_precision",
     "show_config",
+    "softmax",
     "supported_isas",
     "threads",
 ]

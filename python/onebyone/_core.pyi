@@ -1,5 +1,6 @@
 """The compiled core. Every function here is re-exported, documented, by the package."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 Array: TypeAlias = Any
@@ -139,6 +140,31 @@ def conv_transpose2d(
     *,
     activation: Activation = None,
     layout: str = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
+def batch_norm(
+    x: Array,
+    running_mean: Array,
+    running_var: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+    *,
+    activation: Activation = None,
+    layout: str = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
+def softmax(x: Array, axis: int = -1, *, out: Array | None = None) -> Array: ...
+def add(
+    a: Array, b: Array, *, activation: Activation = None, out: Array | None = None
+) -> Array: ...
+def concat(arrays: Sequence[Array], axis: int = 0, *, out: Array | None = None) -> Array: ...
+def pad(
+    x: Array,
+    pad: Sequence[int],
+    mode: str = "constant",
+    value: float = 0.0,
+    *,
     out: Array | None = None,
 ) -> Array: ...
 def set_num_threads(n: int) -> None: ...
