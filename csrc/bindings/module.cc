@@ -17,5 +17,6 @@ PYBIND11_MODULE(_core, m) {
   onebyone::bindings::register_conv(m);
   onebyone::bindings::register_images(m);
   onebyone::bindings::register_network(m);
+  onebyone::bindings::register_ops(m);
   onebyone::bindings::register_plan(m);
 }

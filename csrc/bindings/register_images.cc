@@ -1,12 +1,17 @@
-// bindings/register_images.cc - functions of images that give images of another size: pooling.
+// bindings/register_images.cc - functions of images that give images of another size: pooling, resizing,
+// transposed convolution.
 #include "bindings/arguments.h"
 #include "bindings/conv_call.h"
 #include "bindings/gil.h"
 #include "bindings/register.h"
+#include "conv/conv_transpose2d.h"
 #include "core/check.h"
+#include "core/int_math.h"
 #include "core/parallel.h"
+#include "core/precision.h"
 #include "cpu/isa.h"
 #include "ops/pool.h"
+#include "ops/resize.h"
 
 namespace onebyone::bindings {
 namespace {
@@ -132,6 +137,129 @@ py::object adaptive_avg_pool2d(const py::object& x, const py::object& output_siz
                    });
 }
 
+// torch's names: which of ONNX's they are.
+ResizeSpec resize_spec(const std::string& op, const py::object& mode, const py::object& align_corners) {
+  const std::string name = PyUnicode_Check(mode.ptr()) ? std::string(py::str(mode)) : "";
+  ResizeSpec spec;
+  if (name == "nearest" || name == "nearest-exact") {
+    if (!align_corners.is_none())
+      fail(op, ": align_corners is for mode 'bilinear' and 'bicubic', got ",
+           std::string(py::repr(align_corners)), " with mode '", name, "'; leave it None");
+    const bool exact = name == "nearest-exact";
+    spec.coordinates = exact ? ResizeCoordinates::kHalfPixel : ResizeCoordinates::kAsymmetric;
+    spec.nearest = exact ? ResizeNearest::kRoundPreferCeil : ResizeNearest::kFloor;
+    return spec;
+  }
+  if (name != "bilinear" && name != "bicubic")
+    fail(op, ": mode must be 'nearest', 'nearest-exact', 'bilinear' or 'bicubic', got ",
+         std::string(py::repr(mode)));
+  spec.mode = name == "bilinear" ? ResizeMode::kLinear : ResizeMode::kCubic;
+  if (!align_corners.is_none() && parse_bool(op, "align_corners", align_corners))
+    spec.coordinates = ResizeCoordinates::kAlignCorners;
+  return spec;
+}
+
+double parse_scale(const std::string& op, py::handle value) {
+  const double scale = PyFloat_AsDouble(value.ptr());
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    throw py::type_error(
+        concat(op, ": scale_factor must be a number or (h, w), got ", std::string(py::repr(value))));
+  }
+  if (!(scale > 0) || scale > 1e9) fail(op, ": scale_factor must be above 0 and at most 1e9, got ", scale);
+  return scale;
+}
+
+py::object interpolate(const py::object& x, const py::object& size, const py::object& scale_factor,
+                       const py::object& mode, const py::object& align_corners, const py::object& layout,
+                       const py::object& out) {
+  const Image image("interpolate", x, layout);
+  ResizeSpec spec = resize_spec(image.op, mode, align_corners);
+  const ImageShape shape = image.shape();
+  Pair result;
+  if (size.is_none() == scale_factor.is_none())
+    fail(image.op, ": give either size or scale_factor", size.is_none() ? "" : ", not both");
+  if (!size.is_none()) {
+    result = parse_pair(image.op, "size", size);
+  } else {
+    if (PyTuple_Check(scale_factor.ptr()) || PyList_Check(scale_factor.ptr())) {
+      const auto items = py::reinterpret_borrow<py::sequence>(scale_factor);
+      if (items.size() != 2)
+        fail(image.op, ": scale_factor must be a number or (h, w), got ",
+             std::string(py::repr(scale_factor)));
+      spec.scale_h = parse_scale(image.op, py::object(items[0]));
+      spec.scale_w = parse_scale(image.op, py::object(items[1]));
+    } else {
+      spec.scale_h = spec.scale_w = parse_scale(image.op, scale_factor);
+    }
+    const auto scaled = [&](int64_t pixels, double scale) {
+      const double wanted = static_cast<double>(pixels) * scale;
+      if (wanted > 1e15) fail(image.op, ": scale_factor ", scale, " makes ", pixels, " pixels too many");
+      return static_cast<int64_t>(wanted);
+    };
+    result = {scaled(shape.height, spec.scale_h), scaled(shape.width, spec.scale_w)};
+  }
+  if (result.h < 1 || result.w < 1)
+    fail(image.op, ": the output must have at least 1 pixel, got (", result.h, ", ", result.w, ") from ",
+         size.is_none() ? "scale_factor" : "size");
+  if (shape.height == 0 || shape.width == 0)
+    fail(image.op, ": x has no pixels, its shape is ", shape_text(image.array));
+  return image.map(result, out, [&](const auto& from, const auto& to, const auto& kernels, int threads) {
+    resize(spec, from, to, kernels, threads);
+  });
+}
+
+py::object conv_transpose2d(const py::object& x, const py::object& weight, const py::object& bias,
+                            const py::object& stride, const py::object& padding,
+                            const py::object& output_padding, const py::object& groups,
+                            const py::object& dilation, const py::object& activation,
+                            const py::object& layout, const py::object& out_object) {
+  const Image image("conv_transpose2d", x, layout);
+  const std::string& op = image.op;
+  const Dtype dtype = dtype_of(image.array);
+  const ConvTransposeSpec spec{.op = op,
+                               .x = image.shape(),
+                               .layout = image.layout,
+                               .channels_from = channels_from(image.axes, py::str(layout)),
+                               .stride = parse_pair(op, "stride", stride),
+                               .padding = parse_edges(op, padding),
+                               .output_padding = parse_pair(op, "output_padding", output_padding),
+                               .dilation = parse_pair(op, "dilation", dilation),
+                               .groups = parse_int(op, "groups", groups),
+                               .activation = parse_activation(op, activation),
+                               .exact = get_precision() == Precision::kExact};
+  const WeightArrays weights =
+      weight_arrays(op, weight, py::none(), &dtype, 4, "(C, K/groups, R, S)", kWeightAxes2d);
+  const int64_t outputs = checked_mul(weights.weight.shape(1), spec.groups, "weight");
+  py::object bias_array = py::none();
+  if (!bias.is_none()) {
+    const py::array b = input_array(op, "bias", bias);
+    check_same_dtype(op, "bias", b, dtype);
+    if (b.ndim() != 1 || b.shape(0) != outputs)
+      fail(op, ": bias must have shape (", outputs, ",), one value per output channel (weight.shape[1] ",
+           weights.weight.shape(1), " x groups ", spec.groups, "), got ", shape_text(b));
+    bias_array = b;
+  }
+  const auto typed = [&]<class T>(T) {
+    const ConvWeights<T> views = weight_views<T>({weights.weight, bias_array, weights.axes});
+    const ConvTranspose2d<T> conv = [&] {
+      const GilRelease release;
+      return ConvTranspose2d<T>(spec, views, active_kernels());
+    }();
+    py::array out = result_array(op, out_object, dtype, array_shape(conv.output_shape(), image.axes),
+                                 {{"x", image.array}, {"weight", weights.weight}, {"bias", bias_array}});
+    const ImageView<const T> view = image_view<T>(image.array, image.axes);
+    T* data = data_of<T>(out);
+    const int threads = get_num_threads();
+    {
+      const GilRelease release;
+      conv.run(view, data, threads);
+    }
+    return returned(out_object, x, out);
+  };
+  return dtype == Dtype::kFloat32 ? typed(float{}) : typed(double{});
+}
+
 }  // namespace
 
 void register_images(py::module_& m) {
@@ -143,6 +271,14 @@ void register_images(py::module_& m) {
         py::arg("divisor_override") = py::none(), py::kw_only(), py::arg("layout") = "NCHW",
         py::arg("out") = py::none());
   m.def("adaptive_avg_pool2d", &adaptive_avg_pool2d, py::arg("x"), py::arg("output_size"), py::kw_only(),
+        py::arg("layout") = "NCHW", py::arg("out") = py::none());
+  m.def("interpolate", &interpolate, py::arg("x"), py::arg("size") = py::none(),
+        py::arg("scale_factor") = py::none(), py::arg("mode") = "nearest",
+        py::arg("align_corners") = py::none(), py::kw_only(), py::arg("layout") = "NCHW",
+        py::arg("out") = py::none());
+  m.def("conv_transpose2d", &conv_transpose2d, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(),
+        py::arg("stride") = 1, py::arg("padding") = 0, py::arg("output_padding") = 0, py::arg("groups") = 1,
+        py::arg("dilation") = 1, py::kw_only(), py::arg("activation") = py::none(),
         py::arg("layout") = "NCHW", py::arg("out") = py::none());
 }
 

@@ -56,10 +56,11 @@ Taps taps_within(int64_t place, int64_t kernel, int64_t dilation, int64_t end) {
 }
 
 // An average's divisor is the product of one for its rows and one for its columns: 1 / that of each output.
+// Zeros follow, a vector of `lanes` of them.
 template <class T>
 std::vector<T> scales(const PoolSpec& spec, int64_t out, int64_t in, int64_t kernel, int64_t stride,
-                      int64_t dilation, int64_t before, int64_t after, int64_t divisor) {
-  std::vector<T> result(out);
+                      int64_t dilation, int64_t before, int64_t after, int64_t divisor, int lanes) {
+  std::vector<T> result(out + lanes);
   for (int64_t i = 0; i < out; ++i) {
     const int64_t place = i * stride - before;
     const Taps inside = taps_within(place, kernel, dilation, in);
@@ -169,7 +170,7 @@ struct Pooling {
   void run(int threads) const {
     if (x.sc == 1 && out.sc == 1 && x.channels > 1) {
       parallel_for(x.batch * out.height, threads, [&](int64_t row) { channels_last(row); });
-    } else if ((x.sw == 1 || x.width == 1) && (out.sw == 1 || out.width == 1) &&
+    } else if ((x.sw == 1 || x.width == 1) && (out.sw == 1 || out.width == 1) && x.sh >= 0 &&
                plane_scratch() <= 8 * (x.width + out.width) + 4096) {
       const int64_t planes = x.batch * x.channels, rows = planes * out.height;
       const int64_t tasks = std::min<int64_t>(threads, rows);
@@ -216,9 +217,9 @@ void pool(const PoolSpec& spec, const ImageView<const T>& x, const ImageView<T>&
   Pooling<T> pooling{spec, x, out, kernels, {}, {}};
   if (spec.kind == PoolKind::kAverage) {
     pooling.row_scale = scales<T>(spec, out.height, x.height, spec.kernel.h, spec.stride.h, spec.dilation.h,
-                                  spec.pad.top, spec.pad.bottom, spec.divisor);
+                                  spec.pad.top, spec.pad.bottom, spec.divisor, kernels.lanes);
     pooling.column_scale = scales<T>(spec, out.width, x.width, spec.kernel.w, spec.stride.w, spec.dilation.w,
-                                     spec.pad.left, spec.pad.right, spec.divisor ? 1 : 0);
+                                     spec.pad.left, spec.pad.right, spec.divisor ? 1 : 0, kernels.lanes);
   }
   const int64_t taps = std::min(spec.kernel.h, x.height) * std::min(spec.kernel.w, x.width);
   const double reads =
@@ -236,6 +237,27 @@ void adaptive_average_pool(const ImageView<const T>& x, const ImageView<T>& out,
   };
   const int64_t pixels = out.height * out.width;
   const int team = useful_threads(x.batch * x.channels * x.height * x.width, threads);
+  // Means of whole planes that lie contiguously are products with a vector of 1 / their size.
+  if (pixels == 1 && x.sw == 1 && x.sh == x.width && x.sc != 1 && (out.sc == 1 || x.channels == 1)) {
+    const int64_t size = x.height * x.width, tasks = std::min<int64_t>(x.channels, team);
+    const std::vector<T> weight(size, T(1) / static_cast<T>(size));
+    const Epilogue<T> none;
+    parallel_for(tasks, team, [&](int64_t task) {
+      const int64_t begin = part_begin(x.channels, tasks, task);
+      for (int64_t n = 0; n < x.batch; ++n)
+        kernels.dot({.m = 1,
+                     .n = part_begin(x.channels, tasks, task + 1) - begin,
+                     .k = size,
+                     .a = weight.data(),
+                     .lda = size,
+                     .b = x.data + (n * x.sn + begin * x.sc),
+                     .ldb = x.sc,
+                     .c = out.data + (n * out.sn + begin),
+                     .ldc = x.channels,
+                     .epilogue = &none});
+    });
+    return;
+  }
   // Channels are shared as well: most networks end in one output pixel.
   const int64_t unit = x.sc == 1 ? 16 * kernels.lanes : 1;
   const int64_t units = ceil_div(x.channels, unit), images = x.batch * pixels;

@@ -1,5 +1,5 @@
 // ops/resize.h - images resampled to another height and width, either layout. Called by network/ and
-// bindings/. The names are ONNX's (operator Resize).
+// bindings/; calls KernelTable::resample. The names are ONNX's (operator Resize).
 #pragma once
 
 #include "core/tensor_view.h"
@@ -19,6 +19,9 @@ struct ResizeSpec {
   double cubic_a = -0.75;
 };
 
+// The same batch and channels in both. Pixels beside the image are those at its edge. Coordinates are
+// computed in T, as onnxruntime does for float. Any strides; fast where channels or rows are contiguous in
+// both images.
 template <class T>
 void resize(const ResizeSpec& spec, const ImageView<const T>& x, const ImageView<T>& out,
             const Kernels<T>& kernels, int threads);

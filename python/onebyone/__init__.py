@@ -29,8 +29,9 @@ from .config import (
     supported_isas,
     threads,
 )
-from .functional import conv1d, conv2d, linear
+from .functional import conv1d, conv2d, conv_transpose2d, linear
 from .network import Network, compile
+from .ops import add, batch_norm, concat, interpolate, pad, softmax
 from .plan import Conv2dPlan
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from .weights import load_weights
@@ -40,14 +41,19 @@ __all__ = [
     "Network",
     "__version__",
     "adaptive_avg_pool2d",
+    "add",
     "avg_pool2d",
+    "batch_norm",
     "compile",
+    "concat",
     "conv1d",
     "conv2d",
+    "conv_transpose2d",
     "empty_cache",
     "get_cache_limit",
     "get_num_threads",
     "get_precision",
+    "interpolate",
     "isa",
     "linear",
     "load_weights",
@@ -55,10 +61,12 @@ __all__ = [
     "models",
     "nn",
     "onnx",
+    "pad",
     "set_cache_limit",
     "set_num_threads",
     "set_precision",
     "show_config",
+    "softmax",
     "supported_isas",
     "threads",
 ]

@@ -1,5 +1,6 @@
 """The compiled core. Every function here is re-exported, documented, by the package."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 Array: TypeAlias = Any
@@ -115,6 +116,55 @@ def adaptive_avg_pool2d(
     output_size: int | tuple[int | None, int | None] | None,
     *,
     layout: str = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
+def interpolate(
+    x: Array,
+    size: Size | None = None,
+    scale_factor: float | tuple[float, float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    *,
+    layout: str = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
+def conv_transpose2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Size = 1,
+    padding: Edges = 0,
+    output_padding: Size = 0,
+    groups: int = 1,
+    dilation: Size = 1,
+    *,
+    activation: Activation = None,
+    layout: str = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
+def batch_norm(
+    x: Array,
+    running_mean: Array,
+    running_var: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+    *,
+    activation: Activation = None,
+    layout: str = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
+def softmax(x: Array, axis: int = -1, *, out: Array | None = None) -> Array: ...
+def add(
+    a: Array, b: Array, *, activation: Activation = None, out: Array | None = None
+) -> Array: ...
+def concat(arrays: Sequence[Array], axis: int = 0, *, out: Array | None = None) -> Array: ...
+def pad(
+    x: Array,
+    pad: Sequence[int],
+    mode: str = "constant",
+    value: float = 0.0,
+    *,
     out: Array | None = None,
 ) -> Array: ...
 def set_num_threads(n: int) -> None: ...

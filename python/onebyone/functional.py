@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from ._core import conv1d as _conv1d
 from ._core import conv2d as _conv2d
+from ._core import conv_transpose2d as _conv_transpose2d
 from ._core import linear as _linear
 
 if TYPE_CHECKING:
-    from ._core import Activation, Array, Padding, Size
+    from ._core import Activation, Array, Edges, Padding, Size
 
-__all__ = ["conv1d", "conv2d", "linear"]
+__all__ = ["conv1d", "conv2d", "conv_transpose2d", "linear"]
 
 
 def conv2d(
@@ -191,6 +192,82 @@ def conv1d(
         activation=activation,
         layout=layout,
         algorithm=algorithm,
+        out=out,
+    )
+
+
+def conv_transpose2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Size = 1,
+    padding: Edges = 0,
+    output_padding: Size = 0,
+    groups: int = 1,
+    dilation: Size = 1,
+    *,
+    activation: Activation = None,
+    layout: str = "NCHW",
+    out: Array | None = None,
+) -> Array:
+    """Enlarge images by filters: ``activation(transposed conv(x, weight) + bias)``.
+
+    Each input pixel adds its filter, times its value, to the output, ``stride`` pixels from its
+    neighbour's: the gradient of :func:`conv2d` by its input (Zeiler et al., "Deconvolutional
+    Networks", CVPR 2010). The outputs of one remainder by the stride are a convolution of ``x``,
+    and are computed so; where the kernel is the stride, all together by one 1x1 convolution.
+
+    Parameters
+    ----------
+    x, activation, layout, out
+        As in :func:`conv2d`.
+    weight
+        Filters (C, K/groups, R, S), whatever the layout; dtype of ``x``.
+    bias
+        (K,), added to each output channel; dtype of ``x``.
+    stride
+        Distance of neighbouring pixels' filters in the output: an int, or (vertical, horizontal).
+    padding
+        Pixels cut off the output's edges: an int for all sides, (vertical, horizontal) or
+        ((top, bottom), (left, right)).
+    output_padding
+        Pixels added at the bottom and the right, fewer than ``stride`` or ``dilation``: an int, or
+        (vertical, horizontal).
+    groups
+        Channels are cut into this many groups that are convolved apart. It divides C.
+    dilation
+        Distance of neighbouring filter taps in pixels: an int, or (vertical, horizontal).
+
+    Returns
+    -------
+    Array
+        (N, K, OH, OW) or (N, OH, OW, K), without N if ``x`` had none, where
+        OH = (H - 1) * stride - top - bottom + dilation * (R - 1) + output_padding + 1 and OW
+        likewise. A new array of the library that ``x`` came from, or ``out`` itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in :func:`conv2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, onebyone as ob
+    >>> x = np.ones((1, 64, 40, 40), np.float32)
+    >>> ob.conv_transpose2d(x, np.ones((64, 32, 2, 2), np.float32), stride=2).shape
+    (1, 32, 80, 80)
+    """
+    return _conv_transpose2d(
+        x,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        activation=activation,
+        layout=layout,
         out=out,
     )
 

@@ -186,25 +186,6 @@ struct TransposeArgs {
   Activation activation;
 };
 
-// out[r * out_row + i] = activation(f(in[0], in[1], ..)) for r < rows, i < n, operand k's element at
-// in[k].data + r * in[k].row + i * in[k].step; step is 0 or 1. kMulAdd (in[0] * in[1] + in[2]) has three
-// operands, the others two. out may be an operand of the same strides. kMax and kMin give NaN if either is.
-enum class ElementwiseKind : int32_t { kAdd, kSub, kMul, kDiv, kMax, kMin, kMulAdd };
-template <class T>
-struct ElementwiseOperand {
-  const T* data;
-  int64_t row, step;
-};
-template <class T>
-struct ElementwiseArgs {
-  ElementwiseKind kind;
-  int64_t rows, n;
-  ElementwiseOperand<T> in[3];
-  T* out;
-  int64_t out_row;
-  Activation activation;
-};
-
 // Pooling, a row of `ow` output pixels, channels last: out[i * out_stride + c] = the maximum over r < kh, s <
 // kw of rows[r][place(i, s) * x_stride + c], or else their sum * row_scale * column_scale[i]; taps whose
 // place(i, s) = i * stride - left + s * dilation is not in [0, width) are left out. The maximum of what holds
@@ -224,7 +205,8 @@ struct PoolPixelsArgs {
 // Pooling, rows [begin, end) of a plane's output, channels first; as above in both directions:
 // out[y * out_stride + i] from x[v * x_stride + u], v = y * stride_h - top + r * dilation_h, u alike, and
 // row_scale[y]. scratch: the larger of left + width and (ow - 1) * stride_w + (kw - 1) * dilation_w + 1, and
-// two vectors more. left < (kw - 1) * dilation_w + 1; ow and width are not 0.
+// two vectors more. column_scale is readable up to a vector past its end. x_stride >= 0,
+// left < (kw - 1) * dilation_w + 1; ow and width are not 0.
 template <class T>
 struct PoolPlaneArgs {
   bool maximum;
@@ -235,6 +217,37 @@ struct PoolPlaneArgs {
   T* out;
   int64_t out_stride;
   T* scratch;
+};
+
+// out[i * out_stride + c] = the sum over t < taps of weights[i * taps + t] * src[places[i * taps + t] + c]
+// for i < pixels and c < channels; taps is not 0.
+template <class T>
+struct ResampleArgs {
+  int64_t pixels, channels, taps;
+  const T* src;
+  const int64_t* places;
+  const T* weights;
+  T* out;
+  int64_t out_stride;
+};
+
+// out[r * out_row + i] = activation(f(in[0], in[1], ..)) for r < rows, i < n, operand k's element at
+// in[k].data + r * in[k].row + i * in[k].step; step is 0 or 1. kMulAdd (in[0] * in[1] + in[2]) has three
+// operands, the others two. out may be an operand of the same strides. kMax and kMin give NaN if either is.
+enum class ElementwiseKind : int32_t { kAdd, kSub, kMul, kDiv, kMax, kMin, kMulAdd };
+template <class T>
+struct ElementwiseOperand {
+  const T* data;
+  int64_t row, step;
+};
+template <class T>
+struct ElementwiseArgs {
+  ElementwiseKind kind;
+  int64_t rows, n;
+  ElementwiseOperand<T> in[3];
+  T* out;
+  int64_t out_row;
+  Activation activation;
 };
 
 // reduce_rows: dst[j] = the combination over r < rows of src[r * row_stride + j], for j < n; with
@@ -276,6 +289,7 @@ struct Kernels {
   void (*planes)(const PlanesArgs<T>&);
   void (*pool_pixels)(const PoolPixelsArgs<T>&);
   void (*pool_plane)(const PoolPlaneArgs<T>&);
+  void (*resample)(const ResampleArgs<T>&);
   void (*winograd_input)(const WinogradInputArgs<T>&);
   bool (*winograd_output)(const WinogradOutputArgs<T>&);
   void (*transpose)(const TransposeArgs<T>&);

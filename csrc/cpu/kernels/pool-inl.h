@@ -159,43 +159,51 @@ struct EveryNth {
   }
 };
 
-// scratch[x] = the rows combined, x < width.
+// scratch[x] = the rows combined, x < width, followed by kStart up to a whole vector if they are narrower. Of
+// rows that are, the memory up to `end` may be read: whole vectors, where load_first waits for its parts.
 template <class S, template <class> class Op>
 void pool_rows_into(const typename S::Scalar* x, int64_t rows, int64_t row_step, int64_t width,
-                    typename S::Scalar* scratch) {
-  const int first = width < S::kLanes ? static_cast<int>(width) : S::kLanes;
+                    const typename S::Scalar* end, typename S::Scalar* scratch) {
+  using Vec = typename S::Vec;
+  const Vec start = S::broadcast(Op<S>::kStart);
+  if (width < S::kLanes) {
+    const int lanes = static_cast<int>(width);
+    Vec acc = start;
+    for (int64_t r = 0; r < rows; ++r, x += row_step)
+      acc = Op<S>::combine(acc, end - x >= S::kLanes ? S::load(x) : S::load_first(x, lanes));
+    typename S::IntVec lane{};
+    ONEBYONE_UNROLL
+    for (int l = 0; l < S::kLanes; ++l) lane[l] = l;
+    S::store(scratch, lane < static_cast<typename S::Int>(lanes) ? acc : start);
+    return;
+  }
   for (int64_t next = 0; next < width; next += S::kLanes) {
-    const int64_t at = next + S::kLanes <= width || next == 0 ? next : width - S::kLanes;
-    typename S::Vec acc = S::broadcast(Op<S>::kStart);
-    if (first == S::kLanes) {
-      for (int64_t r = 0; r < rows; ++r) acc = Op<S>::combine(acc, S::load(x + r * row_step + at));
-      S::store(scratch + at, acc);
-    } else {
-      for (int64_t r = 0; r < rows; ++r) acc = Op<S>::combine(acc, S::load_first(x + r * row_step, first));
-      S::store_first(scratch, acc, first);
-    }
+    const int64_t at = next + S::kLanes <= width ? next : width - S::kLanes;
+    Vec acc = start;
+    for (int64_t r = 0; r < rows; ++r) acc = Op<S>::combine(acc, S::load(x + r * row_step + at));
+    S::store(scratch + at, acc);
   }
 }
 
-// The outputs of a row from its combined rows, the padding included.
+// The outputs of a row from its combined rows, the padding included. Rows narrower than a vector are written
+// whole where a later row will write what follows them.
 template <class S, template <class> class Op, class Load>
 void pool_row_out(const PoolPlaneArgs<typename S::Scalar>& a, const Load& load, typename S::Scalar row_scale,
                   typename S::Scalar* out) {
   using Vec = typename S::Vec;
   const int lanes = a.ow < S::kLanes ? static_cast<int>(a.ow) : S::kLanes;
+  const bool whole = a.out_stride == a.ow && a.out + a.end * a.ow - out >= S::kLanes;
   for (int64_t next = 0; next < a.ow; next += S::kLanes) {
     const int64_t i = next + S::kLanes <= a.ow || next == 0 ? next : a.ow - S::kLanes;
     const typename S::Scalar* x = a.scratch + i * a.stride_w;
     Vec acc = load(x, lanes);
     for (int64_t s = 1; s < a.kw; ++s) acc = Op<S>::combine(acc, load(x + s * a.dilation_w, lanes));
     Vec scale{};
-    if (lanes == S::kLanes) {
-      if (!a.maximum) scale = S::load(a.column_scale + i) * row_scale;
+    if (!a.maximum) scale = S::load(a.column_scale + i) * row_scale;
+    if (lanes == S::kLanes || whole)
       S::store(out + i, Op<S>::finish(acc, scale));
-    } else {
-      if (!a.maximum) scale = S::load_first(a.column_scale, lanes) * row_scale;
+    else
       S::store_first(out, Op<S>::finish(acc, scale), lanes);
-    }
   }
 }
 
@@ -222,6 +230,7 @@ void pool_rows(const PoolPlaneArgs<typename S::Scalar>& a) {
   for (int64_t i = 0; i < a.left; ++i) a.scratch[i] = Op<S>::kStart;
   for (int64_t i = a.left + (used > 0 ? used : 0); i < reach + 2 * S::kLanes; ++i)
     a.scratch[i] = Op<S>::kStart;
+  const T* end = a.x + ((a.height - 1) * a.x_stride + a.width);
   for (int64_t y = a.begin; y < a.end; ++y) {
     const int64_t place = y * a.stride_h - a.top;
     int64_t first = place < 0 ? (-place + a.dilation_h - 1) / a.dilation_h : 0;
@@ -229,7 +238,7 @@ void pool_rows(const PoolPlaneArgs<typename S::Scalar>& a) {
     if (last > a.kh) last = a.kh;
     if (first > last) first = last;
     pool_rows_into<S, Op>(a.x + (place + first * a.dilation_h) * a.x_stride, last - first,
-                          a.dilation_h * a.x_stride, used, a.scratch + a.left);
+                          a.dilation_h * a.x_stride, used, end, a.scratch + a.left);
     const T row_scale = a.maximum ? T(1) : a.row_scale[y];
     T* out = a.out + y * a.out_stride;
     if (a.ow == 1 && a.dilation_w == 1)

@@ -11,6 +11,7 @@
 #include "planes-inl.h"
 #include "pool-inl.h"
 #include "reduce-inl.h"
+#include "resample-inl.h"
 #include "simd.h"
 #include "softmax-inl.h"
 #include "transpose-inl.h"
@@ -47,6 +48,7 @@ constexpr Kernels<T> make_kernels() {
           .planes = &planes<T, kBytes>,
           .pool_pixels = &pool_pixels<T, kBytes>,
           .pool_plane = &pool_plane<T, kBytes>,
+          .resample = &resample<T, kBytes>,
           .winograd_input = &winograd_input<T, kBytes>,
           .winograd_output = &winograd_output<T, kBytes>,
           .transpose = &transpose<T, kBytes>,
