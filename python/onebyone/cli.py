@@ -11,6 +11,7 @@ from typing import NoReturn
 from . import __version__
 from .bench.arguments import add_bench
 from .config import show_config
+from .model_commands import add_run, add_summary
 
 __all__ = ["main"]
 
@@ -48,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_demo(commands)
     add_bench(commands)
+    add_summary(commands)
+    add_run(commands)
     return parser
 
 
