@@ -82,6 +82,57 @@ def test_linear_works_along_the_last_axis_of_the_array(rng, layout):
     assert not mismatch(y, want, tolerance(6, FLOAT32), FLOAT32)
 
 
+@pytest.mark.parametrize(
+    ("layer", "operation"),
+    [
+        (nn.MaxPool2d(3, 2, 1), "max_pool2d"),
+        (nn.MaxPool2d((2, 3), dilation=(2, 1), ceil_mode=True), "max_pool2d"),
+        (nn.AvgPool2d(3, 2, 1), "avg_pool2d"),
+        (nn.AvgPool2d(2, padding=1, ceil_mode=True, count_include_pad=False), "avg_pool2d"),
+        (nn.AvgPool2d(2, divisor_override=3), "avg_pool2d"),
+        (nn.AdaptiveAvgPool2d((3, 2)), "adaptive_avg_pool2d"),
+        (nn.AdaptiveAvgPool2d((None, 1)), "adaptive_avg_pool2d"),
+        (nn.GlobalAvgPool2d(), "adaptive_avg_pool2d"),
+    ],
+    ids=repr,
+)
+def test_pooling(layer, operation, rng, layout):
+    x = uniform(rng, (2, 5, 8, 7), FLOAT32)
+    calls, want = lowered(nn.Sequential({"pool": layer}), x, layout)
+    assert calls == [(operation, "pool")]
+    y = from_layout(layer(to_layout(x, layout), layout), layout)
+    assert not mismatch(y, want, tolerance(56, FLOAT32), FLOAT32)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_norm(affine, rng, layout):
+    x, layer = uniform(rng, (2, 5, 4, 3), FLOAT32), nn.BatchNorm2d(5, eps=0.01, affine=affine)
+    layer.running_mean = uniform(rng, 5, FLOAT32)
+    layer.running_var = 1 + rng.random(5, FLOAT32)
+    weight, bias = np.ones(5, FLOAT32), np.zeros(5, FLOAT32)
+    if affine:
+        layer.weight, layer.bias = weight, bias = uniform(rng, (2, 5), FLOAT32)
+    calls, y = lowered(layer, x, layout)
+    assert calls == [("batch_norm", "")]
+    mean, variance, weight, bias = (
+        a.astype(np.float64)[:, None, None]
+        for a in (layer.running_mean, layer.running_var, weight, bias)
+    )
+    want = (x - mean) / np.sqrt(variance + 0.01) * weight + bias
+    np.testing.assert_allclose(y, want, atol=1e-12)
+
+
+@pytest.mark.parametrize("dim", [1, 2, -1, -4])
+def test_softmax_works_along_an_axis_of_the_array(dim, rng, layout):
+    x = uniform(rng, (2, 5, 4, 3), FLOAT32)
+    _, y = lowered(nn.Softmax(dim), x, layout)
+    sums = np.asarray(to_layout(y, layout)).sum(dim)
+    np.testing.assert_allclose(sums, 1, atol=1e-12)
+    vectors = uniform(rng, (3, 7), FLOAT32)
+    _, y = lowered(nn.Softmax(), vectors, layout)
+    np.testing.assert_allclose(y.sum(1), 1, atol=1e-12)
+
+
 def test_layers_that_do_nothing_emit_nothing(rng):
     x = uniform(rng, (2, 7), FLOAT32)
     for layer in [nn.Identity(), nn.Dropout(), nn.Flatten(), nn.Sequential()]:

@@ -41,7 +41,9 @@ class TorchGraph:
         return self._add("linear", name, activate_torch(y, activation))
 
     def batch_norm(self, x, weight, bias, mean, var, eps, name=""):
-        weight, bias, mean, var = (torch.tensor(a).double() for a in (weight, bias, mean, var))
+        weight, bias, mean, var = (
+            None if a is None else torch.tensor(a).double() for a in (weight, bias, mean, var)
+        )
         y = F.batch_norm(self.values[x], mean, var, weight, bias, eps=eps)
         return self._add("batch_norm", name, y)
 
@@ -50,9 +52,17 @@ class TorchGraph:
         return self._add("max_pool2d", name, y)
 
     def avg_pool2d(
-        self, x, kernel_size, stride, padding, ceil_mode=False, count_include_pad=True, name=""
+        self,
+        x,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode=False,
+        count_include_pad=True,
+        divisor_override=None,
+        name="",
     ):
-        options = kernel_size, stride, padding, ceil_mode, count_include_pad
+        options = kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
         return self._add("avg_pool2d", name, F.avg_pool2d(self.values[x], *options))
 
     def adaptive_avg_pool2d(self, x, output_size, name=""):

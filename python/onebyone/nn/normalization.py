@@ -55,6 +55,8 @@ class BatchNorm2d(Module):
         layer if the input does not fit it.
     """
 
+    optional_state = ("num_batches_tracked",)
+
     def __init__(
         self,
         num_features: int,
