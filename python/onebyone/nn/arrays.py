@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_numpy", "float_dtype", "frozen", "in_library_of"]
+__all__ = ["as_numpy", "float_dtype", "frozen"]
 
 
 def as_numpy(value: Any, name: str) -> np.ndarray:
@@ -33,17 +32,6 @@ def as_numpy(value: Any, name: str) -> np.ndarray:
             f"{name}: expects an array of real numbers, got {type(value).__name__} of {array.dtype}"
         )
     return array
-
-
-def in_library_of(like: Any, array: np.ndarray) -> Any:
-    """Return ``array`` as an array of the library that ``like`` comes from, without a copy."""
-    if isinstance(like, np.ndarray):
-        return array
-    if hasattr(like, "__array_namespace__"):
-        library = like.__array_namespace__()
-    else:
-        library = sys.modules.get(type(like).__module__.partition(".")[0])
-    return library.from_dlpack(array) if hasattr(library, "from_dlpack") else array
 
 
 def frozen(value: np.ndarray) -> np.ndarray:

@@ -10,11 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import numpy as np
-
 from .. import _core
 from .arguments import image_axes
-from .arrays import as_numpy, in_library_of
 
 if TYPE_CHECKING:
     from .._core import Activation, Array, Graph
@@ -124,14 +121,13 @@ class ArrayFlow(Flow["Array"]):
         return tuple(x.shape)
 
     def _binary(self, a: Array, b: Array, kind: str) -> Array:
-        return a + b if kind == "add" else a * b
+        return _core.add(a, b) if kind == "add" else a * b
 
     def _activate(self, x: Array, activation: Activation) -> Array:
         return _core.activate(x, activation)
 
     def _concat(self, values: Sequence[Array], axis: int) -> Array:
-        arrays = [as_numpy(value, f"{self._title()}: branch") for value in values]
-        return in_library_of(values[0], np.concatenate(arrays, axis))
+        return _core.concat(list(values), axis)
 
 
 class ShapeFlow(Flow["Shape"]):
