@@ -1,7 +1,5 @@
 """The networks of `ob.models`: torchvision's names and sizes, torch's results, sane weights."""
 
-from functools import lru_cache
-
 import numpy as np
 import onebyone as ob
 import pytest
@@ -101,8 +99,13 @@ SIZES = {"inception_v3": (107, 98), "nin": (77, 91), "vgg16": (45, 70)}
 all_models = pytest.mark.parametrize("name", PARAMETERS)
 
 
-@lru_cache(maxsize=1)
-def model_of(name):
+@pytest.fixture(scope="module", params=PARAMETERS)
+def network(request):
+    """(name, model); the tests of one network run after each other and share it."""
+    return request.param, make(request.param)
+
+
+def make(name):
     ob.nn.manual_seed(7)
     return getattr(ob.models, name)()
 
@@ -116,9 +119,8 @@ def test_all_models_are_tested():
     assert set(ob.models.__all__) == set(PARAMETERS) == set(NAMES)
 
 
-@all_models
-def test_parameters_and_names(name):
-    model = model_of(name)
+def test_parameters_and_names(network):
+    name, model = network
     assert sum(p.size for p in model.parameters()) == PARAMETERS[name]
     state = model.state_dict()
     for key in NAMES[name]:
@@ -129,19 +131,30 @@ def test_parameters_and_names(name):
     assert model.output_shape((5, size, size, 3), "NHWC") == (5, 1000)
 
 
-@all_models
-def test_against_torch(name):
+def test_random_weights_keep_the_signal(network):
+    """Nothing vanishes, explodes or stops depending on the image, as a benchmark needs it."""
+    name, model = network
+    graph = TorchGraph(images(name))
+    logits = graph.values[model.lower(graph, 0, "", "NCHW")]
+    for value, call in zip(graph.values[1:], graph.calls, strict=True):
+        strength = float(value.square().mean().sqrt())
+        assert 1e-4 < strength < 1e4, call
+    assert float((logits[0] - logits[1]).abs().max()) > 1e-3 * float(logits.abs().max())
+    assert float(logits.std(1).min()) > 1e-4
+
+
+def test_against_torch(network):
     """A state dict of the torch network loads; both layouts and the graph give its results."""
+    name, model = network
     torch.manual_seed(5)
     twin = torch_networks.trained(getattr(torch_networks, name)())
-    model, x = model_of(name), images(name)
+    x = images(name)
     assert list(model.state_dict()) == list(twin.state_dict())
     model.load_state_dict(twin.state_dict())
     if "bn1.num_batches_tracked" in model.state_dict():
         assert model.state_dict()["bn1.num_batches_tracked"] == 100
     with torch.no_grad():
         want = twin.double()(torch.from_numpy(x).double()).numpy()
-    model_of.cache_clear()
     scale = np.abs(want).max()
     for layout in ["NCHW", "NHWC"]:
         y = model(to_layout(x, layout), layout)
@@ -154,18 +167,6 @@ def test_against_torch(name):
     for operation, path in calls:
         assert path in parts or (operation in joins and path.rpartition(".")[0] in parts), path
     assert len({path for _, path in calls if path.split(".")[-1] not in ("relu",)}) > 10
-
-
-@all_models
-def test_random_weights_keep_the_signal(name):
-    """Nothing vanishes, explodes or stops depending on the image, as a benchmark needs it."""
-    graph = TorchGraph(images(name))
-    logits = graph.values[model_of(name).lower(graph, 0, "", "NCHW")]
-    for value, call in zip(graph.values[1:], graph.calls, strict=True):
-        strength = float(value.square().mean().sqrt())
-        assert 1e-4 < strength < 1e4, call
-    assert float((logits[0] - logits[1]).abs().max()) > 1e-3 * float(logits.abs().max())
-    assert float(logits.std(1).min()) > 1e-4
 
 
 def test_random_weights_repeat():
@@ -216,7 +217,7 @@ def test_weights_from_files(suffix, tmp_path):
     ],
 )
 def test_auxiliary_classifiers_are_passed_over(name, head, names):
-    model = model_of(name)
+    model = make(name)
     state = dict(model.state_dict())
     state.update({f"{head}.{key}": np.ones(3, np.float32) for key in names})
     model.load_state_dict(state)
@@ -238,7 +239,7 @@ def test_state_dicts_of_old_torch_lack_a_counter():
 
 def test_wrong_input_names_the_layer():
     with pytest.raises(ValueError, match=r"3.*channels"):
-        model_of("squeezenet")(np.ones((1, 4, 64, 64), np.float32))
+        make("squeezenet")(np.ones((1, 4, 64, 64), np.float32))
 
 
 def test_models_are_imported_when_asked_for():
