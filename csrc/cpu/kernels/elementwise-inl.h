@@ -12,30 +12,6 @@ namespace {
 // A costlier activation runs over this many elements while they are in L1.
 constexpr int64_t kElementwiseChunk = 1024;
 
-// An operand's row: a scalar becomes a vector that every step reads again.
-template <class S>
-struct ElementwiseRow {
-  using T = typename S::Scalar;
-  typename S::Vec scalar{};
-  const T* p = nullptr;
-  int64_t step = 0;
-
-  ONEBYONE_INLINE void start(const ElementwiseOperand<T>& operand, int64_t row) {
-    p = operand.data + row * operand.row;
-    step = operand.step ? S::kLanes : 0;
-    if (!operand.step) {
-      scalar = S::broadcast(*p);
-      p = reinterpret_cast<const T*>(&scalar);
-    }
-  }
-  ONEBYONE_INLINE typename S::Vec next() {
-    const typename S::Vec v = S::load(p);
-    p += step;
-    return v;
-  }
-  ONEBYONE_INLINE typename S::Vec first(int n) const { return S::load_first(p, n); }
-};
-
 // NaN if either is.
 template <class S>
 ONEBYONE_INLINE typename S::Vec nan_max(typename S::Vec a, typename S::Vec b) {
@@ -48,39 +24,58 @@ ONEBYONE_INLINE typename S::Vec nan_min(typename S::Vec a, typename S::Vec b) {
   return a != a ? a : smaller;
 }
 
-// out = activation(f(operands)). Every result is clipped, at infinity if nothing else is asked for: memory is
-// what this waits for.
+// out = activation(f(operands)). A scalar operand becomes a vector in memory that every step reads again.
+// Every result is clipped, at infinity if nothing else is asked for: memory is what this waits for.
 template <class S, int kOperands, class F>
 ONEBYONE_INLINE void elementwise_rows(const ElementwiseArgs<typename S::Scalar>& args, F f) {
   using T = typename S::Scalar;
   using Vec = typename S::Vec;
-  const bool clips = args.activation.kind == ActivationKind::kClip;
+  // Copied, because a store through out could change args for all that the compiler knows.
+  const ActivationKind kind = args.activation.kind;
+  const bool clips = kind == ActivationKind::kClip, costly = kind > ActivationKind::kClip;
   const T lo = clips ? static_cast<T>(args.activation.a) : -static_cast<T>(__builtin_inf());
   const T hi = clips ? static_cast<T>(args.activation.b) : static_cast<T>(__builtin_inf());
-  for (int64_t r = 0; r < args.rows; ++r) {
-    ElementwiseRow<S> in[kOperands];
+  const int64_t rows = args.rows, n = args.n, out_row = args.out_row;
+  T* out = args.out;
+  const T* data[kOperands];
+  int64_t row[kOperands], step[kOperands];
+  ONEBYONE_UNROLL
+  for (int k = 0; k < kOperands; ++k)
+    data[k] = args.in[k].data, row[k] = args.in[k].row, step[k] = args.in[k].step;
+  const auto apply = [&](const T* const* p, int64_t i, auto load) {
+    Vec v[kOperands];
     ONEBYONE_UNROLL
-    for (int k = 0; k < kOperands; ++k) in[k].start(args.in[k], r);
-    T* out = args.out + r * args.out_row;
-    for (int64_t left = args.n; left > 0;) {
-      const int64_t chunk = left < kElementwiseChunk ? left : kElementwiseChunk;
-      int64_t i = 0;
-      for (; i + S::kLanes <= chunk; i += S::kLanes) {
-        Vec v[kOperands];
-        ONEBYONE_UNROLL
-        for (int k = 0; k < kOperands; ++k) v[k] = in[k].next();
-        S::store(out + i, clip<S>(f(v), lo, hi));
+    for (int k = 0; k < kOperands; ++k) v[k] = load(p[k] + i * step[k]);
+    return clip<S>(f(v), lo, hi);
+  };
+  const auto whole = [](const T* at) { return S::load(at); };
+
+  for (int64_t r = 0; r < rows; ++r, out += out_row) {
+    Vec scalars[kOperands];
+    const T* p[kOperands];
+    ONEBYONE_UNROLL
+    for (int k = 0; k < kOperands; ++k) {
+      p[k] = data[k] + r * row[k];
+      if (step[k] == 0) {
+        scalars[k] = S::broadcast(*p[k]);
+        p[k] = reinterpret_cast<const T*>(&scalars[k]);
       }
-      if (const int rest = static_cast<int>(chunk - i); rest > 0) {
-        Vec v[kOperands];
-        ONEBYONE_UNROLL
-        for (int k = 0; k < kOperands; ++k) v[k] = in[k].first(rest);
-        S::store_first(out + i, clip<S>(f(v), lo, hi), rest);
-      }
-      if (args.activation.kind > ActivationKind::kClip)
-        activate<T, static_cast<int>(sizeof(Vec))>(args.activation, out, out, chunk);
-      out += chunk;
-      left -= chunk;
+    }
+    if (n >= S::kLanes && !costly) {
+      // The last vector may overlap the one before, and out an operand: it is made first.
+      const Vec last = apply(p, n - S::kLanes, whole);
+      for (int64_t i = 0; i < n - S::kLanes; i += S::kLanes) S::store(out + i, apply(p, i, whole));
+      S::store(out + n - S::kLanes, last);
+      continue;
+    }
+    for (int64_t begin = 0; begin < n; begin += kElementwiseChunk) {
+      const int64_t end = n - begin < kElementwiseChunk ? n : begin + kElementwiseChunk;
+      int64_t i = begin;
+      for (; i + S::kLanes <= end; i += S::kLanes) S::store(out + i, apply(p, i, whole));
+      if (const int rest = static_cast<int>(end - i); rest > 0)
+        S::store_first(out + i, apply(p, i, [rest](const T* at) { return S::load_first(at, rest); }), rest);
+      if (costly)
+        activate<T, static_cast<int>(sizeof(Vec))>(args.activation, out + begin, out + begin, end - begin);
     }
   }
 }
