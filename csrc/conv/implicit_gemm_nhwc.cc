@@ -115,6 +115,9 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
           epilogue.activation = activation_;
           if (bias_.size()) epilogue.bias_n = bias_.data() + (group * panels_ + local) * plan_.nr;
           if (t.residual) epilogue.residual = t.residual + at;
+          const T* b = weight_.data() + ((group * panels_ + local) * depth_ + k) * plan_.nr;
+          const bool last = &block == &blocks_.back();
+          const T* next_b = b + (last ? -k : block.taps * block.channels) * plan_.nr;
           kernels_.gemm({.m = rows,
                          .n = std::min(count * plan_.nr, g_.group_oc() - local * plan_.nr),
                          .taps = block.taps,
@@ -122,13 +125,14 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
                          .a_rows = pointers,
                          .a_tap_stride = rows,
                          .a_offset = table.shared_by_groups() ? group * g_.group_ic() : 0,
-                         .b = weight_.data() + ((group * panels_ + local) * depth_ + k) * plan_.nr,
+                         .b = b,
                          .b_panel_stride = depth_ * plan_.nr,
                          .c = t.out + at,
                          .ldc = step_,
                          .accumulate = &block != &blocks_.front(),
                          .rows_outside = rows_outside_,
-                         .epilogue = &block == &blocks_.back() ? &epilogue : nullptr});
+                         .epilogue = last ? &epilogue : nullptr,
+                         .next_b = weight_.size() * kElement > kFetchedBytes ? next_b : nullptr});
           panel += count;
         }
       }
