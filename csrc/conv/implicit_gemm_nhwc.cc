@@ -55,13 +55,17 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     const int64_t pixels = g_.batch * g_.out_pixels();
-    const int64_t row_units = ceil_div(pixels, plan_.mr), column_units = g_.groups * panels_;
-    if (row_units == 0 || column_units == 0) return;
-    const TaskGrid grid = split_tasks(row_units, column_units, threads);
+    const int64_t column_units = g_.groups * panels_;
+    if (pixels == 0 || column_units == 0) return;
+    // Each thread keeps small weights in its L2, and pixels can be shared to the row: 49 are 25 and 24, not 3
+    // tiles of 12 and 2. Larger weights should be read by one thread.
+    const bool even = !fetches() && pixels >= threads * plan_.mr;
+    const int64_t unit = even ? 1 : plan_.mr, row_units = ceil_div(pixels, unit);
+    const TaskGrid grid = even ? TaskGrid{threads, 1} : split_tasks(row_units, column_units, threads);
     parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
       const int64_t r = task / grid.columns, c = task % grid.columns;
-      run_task({x, residual, out, 0}, part_begin(row_units, grid.rows, r) * plan_.mr,
-               std::min(pixels, part_begin(row_units, grid.rows, r + 1) * plan_.mr),
+      run_task({x, residual, out, 0}, part_begin(row_units, grid.rows, r) * unit,
+               std::min(pixels, part_begin(row_units, grid.rows, r + 1) * unit),
                part_begin(column_units, grid.columns, c), part_begin(column_units, grid.columns, c + 1));
     });
   }
@@ -74,6 +78,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
 
  private:
   static constexpr int64_t kElement = sizeof(T);
+
+  bool fetches() const { return weight_.size() * kElement > kFetchedBytes; }
 
   int64_t table_bytes() const {
     int64_t segments = 0;
@@ -132,7 +138,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
                          .accumulate = &block != &blocks_.front(),
                          .rows_outside = rows_outside_,
                          .epilogue = last ? &epilogue : nullptr,
-                         .next_b = weight_.size() * kElement > kFetchedBytes ? next_b : nullptr});
+                         .next_b = fetches() ? next_b : nullptr});
           panel += count;
         }
       }
