@@ -55,13 +55,17 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     const int64_t pixels = g_.batch * g_.out_pixels();
-    const int64_t row_units = ceil_div(pixels, plan_.mr), column_units = g_.groups * panels_;
-    if (row_units == 0 || column_units == 0) return;
-    const TaskGrid grid = split_tasks(row_units, column_units, threads);
+    const int64_t column_units = g_.groups * panels_;
+    if (pixels == 0 || column_units == 0) return;
+    // Each thread keeps small weights in its L2, and pixels can be shared to the row: 49 are 25 and 24, not 3
+    // tiles of 12 and 2. Larger weights should be read by one thread.
+    const bool even = !fetches() && pixels >= threads * plan_.mr;
+    const int64_t unit = even ? 1 : plan_.mr, row_units = ceil_div(pixels, unit);
+    const TaskGrid grid = even ? TaskGrid{threads, 1} : split_tasks(row_units, column_units, threads);
     parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
       const int64_t r = task / grid.columns, c = task % grid.columns;
-      run_task({x, residual, out, 0}, part_begin(row_units, grid.rows, r) * plan_.mr,
-               std::min(pixels, part_begin(row_units, grid.rows, r + 1) * plan_.mr),
+      run_task({x, residual, out, 0}, part_begin(row_units, grid.rows, r) * unit,
+               std::min(pixels, part_begin(row_units, grid.rows, r + 1) * unit),
                part_begin(column_units, grid.columns, c), part_begin(column_units, grid.columns, c + 1));
     });
   }
@@ -74,6 +78,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
 
  private:
   static constexpr int64_t kElement = sizeof(T);
+
+  bool fetches() const { return weight_.size() * kElement > kFetchedBytes; }
 
   int64_t table_bytes() const {
     int64_t segments = 0;
@@ -115,6 +121,9 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
           epilogue.activation = activation_;
           if (bias_.size()) epilogue.bias_n = bias_.data() + (group * panels_ + local) * plan_.nr;
           if (t.residual) epilogue.residual = t.residual + at;
+          const T* b = weight_.data() + ((group * panels_ + local) * depth_ + k) * plan_.nr;
+          const bool last = &block == &blocks_.back();
+          const T* next_b = b + (last ? -k : block.taps * block.channels) * plan_.nr;
           kernels_.gemm({.m = rows,
                          .n = std::min(count * plan_.nr, g_.group_oc() - local * plan_.nr),
                          .taps = block.taps,
@@ -122,13 +131,14 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
                          .a_rows = pointers,
                          .a_tap_stride = rows,
                          .a_offset = table.shared_by_groups() ? group * g_.group_ic() : 0,
-                         .b = weight_.data() + ((group * panels_ + local) * depth_ + k) * plan_.nr,
+                         .b = b,
                          .b_panel_stride = depth_ * plan_.nr,
                          .c = t.out + at,
                          .ldc = step_,
                          .accumulate = &block != &blocks_.front(),
                          .rows_outside = rows_outside_,
-                         .epilogue = &block == &blocks_.back() ? &epilogue : nullptr});
+                         .epilogue = last ? &epilogue : nullptr,
+                         .next_b = fetches() ? next_b : nullptr});
           panel += count;
         }
       }

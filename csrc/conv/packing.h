@@ -6,6 +6,9 @@
 
 namespace onebyone {
 
+// Weights of more bytes, half of 512 KB of L2, are fetched ahead (GemmArgs::next_b).
+inline constexpr int64_t kFetchedBytes = 256 * 1024;
+
 // NHWC: the weights are B. Panels of nr output channels, k rows each, k = tap * group_ic + channel:
 //
 //   group 0                                                        group 1 ...

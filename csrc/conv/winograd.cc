@@ -98,6 +98,8 @@ class Winograd final : public ConvAlgorithm<T> {
     Tile* tiles;
   };
 
+  static constexpr int64_t kElement = sizeof(T);
+
   int64_t points() const { return int64_t{high_.points()} * wide_.points(); }
   // Output channels are done in blocks of whole panels.
   int64_t block_panels() const { return ceil_div(plan_.nc, plan_.nr); }
@@ -279,6 +281,7 @@ class Winograd final : public ConvAlgorithm<T> {
         const int64_t end = full_height ? classes.bottom : full_width ? classes.corner : classes.end;
         if (begin >= end) continue;
         const int64_t point = h * wide_.points() + w;
+        const T* b = filters_.data() + ((group * panels_ + panel) * points() + point) * panel_size;
         kernels_.gemm({.m = end - begin,
                        .n = (panel_end - panel) * plan_.nr,
                        .taps = 1,
@@ -286,13 +289,14 @@ class Winograd final : public ConvAlgorithm<T> {
                        .a_rows = s.rows + begin,
                        .a_tap_stride = 0,
                        .a_offset = point * point_stride(points_row()),
-                       .b = filters_.data() + ((group * panels_ + panel) * points() + point) * panel_size,
+                       .b = b,
                        .b_panel_stride = points() * panel_size,
                        .c = s.products + point * point_stride(products_row()) + begin * products_row(),
                        .ldc = products_row(),
                        .accumulate = false,
                        .rows_outside = false,
-                       .epilogue = nullptr});
+                       .epilogue = nullptr,
+                       .next_b = filters_.size() * kElement > kFetchedBytes ? b + panel_size : nullptr});
       }
     }
   }

@@ -81,7 +81,7 @@ struct RowsOfC {
   T& at(int64_t i, int64_t j) { return memory[guard + i * ldc + j]; }
 };
 
-// The order of the tiles (rows_outside) is drawn: it changes no value.
+// The order of the tiles (rows_outside) and what is fetched ahead are drawn: they change no value.
 template <class T>
 void check(const Kernels<T>& kernels, const GemmCase& c, Random& random) {
   const RowsOfA<T> a(c, random);
@@ -115,7 +115,8 @@ void check(const Kernels<T>& kernels, const GemmCase& c, Random& random) {
                 .ldc = out.ldc,
                 .accumulate = c.accumulate,
                 .rows_outside = random.below(2) == 0,
-                .epilogue = c.finish ? &epilogue : nullptr});
+                .epilogue = c.finish ? &epilogue : nullptr,
+                .next_b = random.below(2) ? b.memory.data() : nullptr});
 
   // The bound of style: 2 (k + 1) eps for a sum of k terms in [-1, 1]; a function adds a few units of its
   // own.
@@ -145,7 +146,7 @@ void check(const Kernels<T>& kernels, const GemmCase& c, Random& random) {
 template <class T>
 std::set<int64_t> awkward_widths(const Kernels<T>& kernels) {
   const int64_t lanes = kernels.lanes, nr = kernels.nr;
-  return {0, 1, lanes - 1, lanes, lanes + 1, nr - 1, nr, nr + 1, 2 * nr + 3};
+  return {0, 1, lanes - 1, lanes, lanes + 1, nr - 1, nr, nr + 1, 2 * nr, 2 * nr + 3, 3 * nr + 1};
 }
 
 template <class T>

@@ -46,6 +46,9 @@ struct Epilogue {
 // The order of the tiles: by panels, a panel of B staying in L1 while all rows of A stream past (4 bytes a
 // cycle); with rows_outside by rows, a few rows of A staying in L1 while all of B streams past (11 bytes a
 // cycle), which pays where C's rows are long and lie pages apart.
+//
+// next_b: null if B comes from L2 or nearer. Else the next panel is fetched while one is multiplied, and
+// instead of one after the last what lies at next_b, the B of the call that comes next.
 template <class T>
 struct GemmArgs {
   int64_t m, n, taps, kc;
@@ -58,6 +61,7 @@ struct GemmArgs {
   bool accumulate;
   bool rows_outside;
   const Epilogue<T>* epilogue;
+  const T* next_b = nullptr;
 };
 
 // c[i][j] = epilogue(sum over p < k of a[i * lda + p] * b[j * ldb + p]) for i < m, j < n; c and residual have

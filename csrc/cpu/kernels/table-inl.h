@@ -35,13 +35,13 @@ T fma_loop(int64_t iterations) {
   return acc[0][0];
 }
 
-template <class T, int kBytes, int kMr, int kNv>
+template <class T, int kBytes, int kMr, int kNv, int kWide>
 constexpr Kernels<T> make_kernels() {
   constexpr int kLanes = Simd<T, kBytes>::kLanes;
   return {.mr = kMr,
           .nr = kNv * kLanes,
           .lanes = kLanes,
-          .gemm = &gemm<T, kBytes, kMr, kNv>,
+          .gemm = &gemm<T, kBytes, kMr, kNv, kWide>,
           .dot = &dot<T, kBytes>,
           .pack = &pack<T, kBytes, kNv>,
           .depthwise = &depthwise<T, kBytes>,
@@ -62,12 +62,13 @@ constexpr Kernels<T> make_kernels() {
           .fma_flops = 12 * 2 * kLanes};
 }
 
-// kMr rows x kNv vectors for both types: a double tile has half the columns of a float tile.
-template <int kBytes, int kMr, int kNv>
+// kMr rows x kNv vectors for both types: a double tile has half the columns of a float tile. Wider GEMM tiles
+// of as many sums have up to kWide vectors.
+template <int kBytes, int kMr, int kNv, int kWide = kNv>
 constexpr KernelTable make_table(const char* isa) {
   return {.isa = isa,
-          .f32 = make_kernels<float, kBytes, kMr, kNv>(),
-          .f64 = make_kernels<double, kBytes, kMr, kNv>()};
+          .f32 = make_kernels<float, kBytes, kMr, kNv, kWide>(),
+          .f64 = make_kernels<double, kBytes, kMr, kNv, kWide>()};
 }
 
 }  // namespace
