@@ -8,12 +8,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ... import models, nn
 from ..errors import BenchError, MissingExtra
 from . import FORMATS, Network
+
+if TYPE_CHECKING:
+    import onnx
+
+    from .model import Model
 
 __all__ = ["build", "check_network", "network_names"]
 
@@ -106,7 +112,7 @@ def _pixels(shape: Sequence[int]) -> np.ndarray:
     return np.random.default_rng(2).standard_normal(shape, np.float32)
 
 
-def _named(name: str, shape: list[int] | None):
+def _named(name: str, shape: list[int] | None) -> onnx.ModelProto:
     import onnx
 
     from .record import export_onnx
@@ -148,7 +154,7 @@ def _learn(norm: nn.BatchNorm2d, x: np.ndarray, layout: str) -> np.ndarray:
     return type(norm).forward(norm, x, layout)
 
 
-def _fixed(proto, shape: list[int] | None):
+def _fixed(proto: onnx.ModelProto, shape: list[int] | None) -> onnx.ModelProto:
     """The model for one input shape; an unknown batch size is 1."""
     from .model import NetworkError
 
@@ -175,7 +181,7 @@ def _fixed(proto, shape: list[int] | None):
     return proto
 
 
-def _folded(path: Path):
+def _folded(path: Path) -> onnx.ModelProto:
     """The model after onnxruntime computed constants and folded batch norms into convolutions."""
     import onnx
     import onnxruntime
@@ -191,7 +197,7 @@ def _folded(path: Path):
     return proto
 
 
-def _write(form: str, model, folder: Path) -> None:
+def _write(form: str, model: Model, folder: Path) -> None:
     paths = [folder / name for name in FORMATS[form]]
     if form == "ncnn":
         from .to_ncnn import write_ncnn
