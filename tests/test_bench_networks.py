@@ -215,7 +215,7 @@ def test_command(file, tmp_path):
     assert result.returncode == 0, result.stderr
     run = results.load_run(str(files[0]))
     assert run.layers[0].refused == {}
-    assert run.engine_names() == ["ours", "torch NCHW", "torch NHWC", "onnxruntime"]
+    assert run.engine_names() == ["ours", "onnxruntime", "torch NCHW", "torch NHWC"]
     assert run.layers[0].layer == "every.onnx" and run.layers[0].kind == "network"
     text = files[2].read_text("utf-8")
     assert text.startswith("# Measured networks") and "Memory in MB" in text
