@@ -128,7 +128,7 @@ def _liven(model: nn.Module, x: np.ndarray) -> None:
     """Give biases and batch norms, which begin as zeros and ones, values as training leaves them.
 
     An engine may drop an addition of zeros, and without statistics of their own the activations of
-    EfficientNet grow to 1e5 and their sigmoids shrink to denormals.
+    EfficientNet grow to 1e5 and its sigmoids shrink to denormals.
     """
     rng = np.random.default_rng(1)
     state = model.state_dict()
@@ -147,10 +147,14 @@ def _liven(model: nn.Module, x: np.ndarray) -> None:
 
 
 def _learn(norm: nn.BatchNorm2d, x: np.ndarray, layout: str) -> np.ndarray:
-    """The norm's forward, after it took the statistics of what it is given."""
-    axes = (0, 2, 3)
-    norm.running_mean = x.mean(axes)
-    norm.running_var = x.var(axes) + np.float32(0.01)
+    """The norm's forward, after it learnt the size of what it is given.
+
+    The variance is that about zero, and means stay small: one image's pixels differ little in deep
+    layers of random weights, and taking their mean away would leave mostly rounding errors.
+    """
+    size = np.square(x).mean((0, 2, 3), dtype=np.float64)
+    norm.running_mean = (norm.running_mean * np.sqrt(size)).astype(np.float32)
+    norm.running_var = size.astype(np.float32)
     return type(norm).forward(norm, x, layout)
 
 
