@@ -161,10 +161,10 @@ class Seat:
         self.spec = engines.EngineSpec(name, "", "")
         self.spoil, self.breaks, self.turns = spoil, breaks, 0
 
-    def prepare(self, layer):
+    def prepare(self, given):
         if self.breaks == "prepare":
             raise worker.WorkerError("does not serve this")
-        return self.spoil(problem.expected(layer, 1)), f"note of {self.spec.name}"
+        return self.spoil(given.expected()), f"note of {self.spec.name}"
 
     def burst(self, seconds):
         self.turns += 1
@@ -192,8 +192,8 @@ def test_only_right_results_count():
         Seat("crashing", breaks="burst"),
         Seat("peer"),
     ]
-    layer = layers.parse_layer(TINY)
-    result = runner.measure_layer(layer, seats, 1, runner.Pace(rounds=4, seconds=0))
+    given = problem.LayerProblem(layers.parse_layer(TINY))
+    result = runner.race(given, seats, 1, runner.Pace(rounds=4, seconds=0))
     assert list(result.engines) == ["ours NHWC", "peer"]
     assert set(result.refused) == {"shifted", "nan", "small", "unable", "crashing"}
     assert "wrong" in result.refused["shifted"] and "wrong" in result.refused["nan"]
@@ -229,7 +229,7 @@ def test_engines_agree_with_the_reference(peer):
     if peer != "ncnn":  # which takes one image at a time
         texts.append("2x6x4x5 -> 4 k1 g2")
     pace = runner.Pace(rounds=1, seconds=0)
-    some = [layers.parse_layer(text) for text in texts]
+    some = [problem.LayerProblem(layers.parse_layer(text)) for text in texts]
     for result in runner.measure(some, specs, 2, pace, cold=False, say=lambda result: None):
         assert result.refused == {}
         assert set(result.engines) == {spec.name for spec in specs}
@@ -237,10 +237,10 @@ def test_engines_agree_with_the_reference(peer):
 
 def test_a_crash_is_reported_and_survived():
     spec = engines.EngineSpec("crashing", "crashing_engine", "Crashing")
-    layer = layers.parse_layer("1x2x3x3 -> 2 k1 g2")
     pace = runner.Pace(rounds=1, seconds=0)
-    other = layers.parse_layer("1x3x4x4 -> 4 k1")
-    found = runner.measure([layer, other], [spec], 1, pace, cold=False, say=lambda result: None)
+    texts = ("1x2x3x3 -> 2 k1 g2", "1x3x4x4 -> 4 k1")
+    some = [problem.LayerProblem(layers.parse_layer(text)) for text in texts]
+    found = runner.measure(some, [spec], 1, pace, cold=False, say=lambda result: None)
     assert found[0].refused == {"crashing": "crashed (SIGABRT)"}
     assert found[1].refused == {"crashing": "RuntimeError: not this one either"}
 

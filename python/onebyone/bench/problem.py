@@ -48,7 +48,11 @@ class Problem(Protocol):
 
     @property
     def tolerance(self) -> float:
-        """How far a result may be off, in relation to the largest output."""
+        """How far our result may be off, in relation to the largest output."""
+
+    @property
+    def peers_tolerance(self) -> float:
+        """The same of the peers' results."""
 
     @property
     def alone(self) -> bool:
@@ -85,7 +89,7 @@ class LayerProblem:
 
     layer: Layer
 
-    tolerance = 5e-5
+    tolerance = peers_tolerance = 5e-5
     """Sums of 3000 products err by some 1e-6, Winograd's with tiles of 6 x 6 by 1e-5; a wrong index
     by 1e-2 and more."""
 

@@ -85,7 +85,7 @@ def race(problem: Problem, seats: Sequence[Seat], threads: int, pace: Pace) -> L
             result.refused[name] = str(failure)
             continue
         wrong = error(output, want)
-        if wrong > problem.tolerance:
+        if wrong > (problem.tolerance if seat.spec.ours else problem.peers_tolerance):
             result.refused[name] = f"wrong: off by {wrong:.1e} of the largest output"
             continue
         racing.append(seat)

@@ -43,6 +43,10 @@ class Network:
     """Sums of many layers, in another order and by Winograd, err by some 1e-5; a wrong layer by
     1e-2 and more."""
 
+    peers_tolerance = 1e-3
+    """ncnn and XNNPACK add the pixels of an image one by one in pooling: that errs by 2e-4 in
+    networks of text detection."""
+
     alone = True
 
     def files(self, form: str) -> list[Path]:

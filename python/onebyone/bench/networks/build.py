@@ -8,12 +8,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ... import models, nn
 from ..errors import BenchError, MissingExtra
 from . import FORMATS, Network
+
+if TYPE_CHECKING:
+    import onnx
+
+    from .model import Model
 
 __all__ = ["build", "check_network", "network_names"]
 
@@ -106,7 +112,7 @@ def _pixels(shape: Sequence[int]) -> np.ndarray:
     return np.random.default_rng(2).standard_normal(shape, np.float32)
 
 
-def _named(name: str, shape: list[int] | None):
+def _named(name: str, shape: list[int] | None) -> onnx.ModelProto:
     import onnx
 
     from .record import export_onnx
@@ -122,7 +128,7 @@ def _liven(model: nn.Module, x: np.ndarray) -> None:
     """Give biases and batch norms, which begin as zeros and ones, values as training leaves them.
 
     An engine may drop an addition of zeros, and without statistics of their own the activations of
-    EfficientNet grow to 1e5 and their sigmoids shrink to denormals.
+    EfficientNet grow to 1e5 and its sigmoids shrink to denormals.
     """
     rng = np.random.default_rng(1)
     state = model.state_dict()
@@ -141,14 +147,18 @@ def _liven(model: nn.Module, x: np.ndarray) -> None:
 
 
 def _learn(norm: nn.BatchNorm2d, x: np.ndarray, layout: str) -> np.ndarray:
-    """The norm's forward, after it took the statistics of what it is given."""
-    axes = (0, 2, 3)
-    norm.running_mean = x.mean(axes)
-    norm.running_var = x.var(axes) + np.float32(0.01)
+    """The norm's forward, after it learnt the size of what it is given.
+
+    The variance is that about zero, and means stay small: one image's pixels differ little in deep
+    layers of random weights, and taking their mean away would leave mostly rounding errors.
+    """
+    size = np.square(x).mean((0, 2, 3), dtype=np.float64)
+    norm.running_mean = (norm.running_mean * np.sqrt(size)).astype(np.float32)
+    norm.running_var = size.astype(np.float32)
     return type(norm).forward(norm, x, layout)
 
 
-def _fixed(proto, shape: list[int] | None):
+def _fixed(proto: onnx.ModelProto, shape: list[int] | None) -> onnx.ModelProto:
     """The model for one input shape; an unknown batch size is 1."""
     from .model import NetworkError
 
@@ -175,7 +185,7 @@ def _fixed(proto, shape: list[int] | None):
     return proto
 
 
-def _folded(path: Path):
+def _folded(path: Path) -> onnx.ModelProto:
     """The model after onnxruntime computed constants and folded batch norms into convolutions."""
     import onnx
     import onnxruntime
@@ -191,7 +201,7 @@ def _folded(path: Path):
     return proto
 
 
-def _write(form: str, model, folder: Path) -> None:
+def _write(form: str, model: Model, folder: Path) -> None:
     paths = [folder / name for name in FORMATS[form]]
     if form == "ncnn":
         from .to_ncnn import write_ncnn

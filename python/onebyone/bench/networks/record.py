@@ -172,8 +172,11 @@ class Recorder:
         padding: Padding,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
+        divisor_override: int | None = None,
         name: str = "",
     ) -> int:
+        if divisor_override is not None:
+            raise TypeError(f"{name}: ONNX has no average with a divisor_override")
         include = int(count_include_pad)
         return self._pool(
             "AveragePool",

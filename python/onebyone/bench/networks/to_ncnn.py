@@ -79,15 +79,15 @@ class _Writer:
 
     def _node(self, node: Node) -> None:
         x, y, get = node.inputs[0], node.outputs[0], node.get
-        if node.op in ("Conv", "ConvTranspose"):
+        if node.op == "Conv" and self._is_linear(node):
+            weight = self._constant(node.inputs[1])
+            self._linear(node, weight.reshape(weight.shape[:2]))
+        elif node.op in ("Conv", "ConvTranspose"):
             self._conv(node)
         elif node.op == "Gemm":
             if not get("transB", 0):
                 raise NetworkError("Gemm is written as a linear layer: transA=0, transB=1")
-            weight, *bias = [self._constant(name) for name in node.inputs[1:]]
-            numbers = {0: weight.shape[0], 1: len(bias), 2: weight.size, **self._activation(node)}
-            self._layer("InnerProduct", [x], y, numbers)
-            self._weights(weight, *bias)
+            self._linear(node, self._constant(node.inputs[1]))
         elif node.op == "BatchNormalization":
             scale, bias, mean, var = [self._constant(name) for name in node.inputs[1:]]
             self._layer("BatchNorm", [x], y, {0: scale.size, 1: get("epsilon", 1e-5)})
@@ -124,6 +124,18 @@ class _Writer:
             self._layer(_SAME[node.op], [x], y, {})
         else:
             raise NetworkError(f"{node.op} is not among the operations written for ncnn")
+
+    def _is_linear(self, node: Node) -> bool:
+        """Whether a convolution is of one pixel: ncnn has vectors there after global pooling."""
+        _, _, *size = self._model.shape(node.inputs[0])
+        one = size == [1, 1] == list(self._model.shape(node.inputs[1])[2:])
+        return one and node.get("group", 1) == 1 and not any(node.get("pads", []))
+
+    def _linear(self, node: Node, weight: np.ndarray) -> None:
+        bias = [self._constant(name) for name in node.inputs[2:]]
+        numbers = {0: weight.shape[0], 1: len(bias), 2: weight.size, **self._activation(node)}
+        self._layer("InnerProduct", node.inputs[:1], node.outputs[0], numbers)
+        self._weights(weight, *bias)
 
     def _conv(self, node: Node) -> None:
         weight, *bias = [self._constant(name) for name in node.inputs[1:]]
