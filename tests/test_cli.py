@@ -42,7 +42,9 @@ def test_info():
     assert "thread" in result.stdout.lower() and "3" in result.stdout
 
 
-@pytest.mark.parametrize("command", [(), ("info",), ("demo",), ("bench",)], ids=str)
+@pytest.mark.parametrize(
+    "command", [(), *[(name,) for name in ("info", "demo", "bench", "summary", "run")]], ids=str
+)
 def test_help(command):
     result = cli(*command, "--help")
     assert result.returncode == 0, result.stderr
@@ -134,3 +136,70 @@ def test_demo(mode, size, tmp_path):
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 16
     assert pixels.std() > 5
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["in.png", "out.png"]
+
+
+@pytest.fixture
+def onnx_file(tmp_path):
+    pytest.importorskip("onnx")
+    from onnx_helpers import helper, model
+
+    weight = np.random.default_rng(0).random((4, 3, 3, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name="first"),
+        helper.make_node("GlobalAveragePool", ["c"], ["p"], name="pool"),
+        helper.make_node("Flatten", ["p"], ["y"], name="flat"),
+    ]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model(nodes, {"x": ["n", 3, "h", "w"]}, ["y"], {"w": weight}))
+    return path
+
+
+def test_summary_of_a_file(onnx_file):
+    result = cli("summary", onnx_file)
+    assert result.returncode == 0, result.stderr
+    assert "first (Conv)" in result.stdout and "Total params: 108" in result.stdout
+    result = cli("summary", onnx_file, "--shape", "1x3x9x10")
+    assert f"Multiply-adds: {4 * 7 * 8 * 27:,}" in result.stdout, result.stderr
+    assert "first" in refused(cli("summary", onnx_file, "--shape", "1x3x2x2"))
+    assert "'x'" in refused(cli("summary", onnx_file, "--shape", "1x4x9x9"))
+    assert "--shape" in refused(cli("summary", onnx_file, "--shape", "1x4xh"))
+
+
+def test_summary_of_a_network():
+    result = cli("summary", "resnet18")
+    assert result.returncode == 0, result.stderr
+    assert "11,689,512" in result.stdout
+    assert "resnet18" in refused(cli("summary", "resnet19"))
+    assert "resnet50" in refused(cli("summary", "alexnet"))
+    assert "3" in refused(cli("summary", "resnet18", "--shape", "4x224x224"))
+
+
+def test_run(onnx_file, tmp_path):
+    pytest.importorskip("PIL")
+    image = make_image(tmp_path / "in.png", "RGBA", (61, 90))
+    result = cli("run", onnx_file, "--image", image, "--repeat", 2, "--threads", 1)
+    assert result.returncode == 0, result.stderr
+    for text in (
+        "Input x: (1, 3, 96, 64)",
+        "Output y: (1, 4)",
+        "Time:",
+        "GFLOP/s",
+        "first",
+        "total",
+    ):
+        assert text in result.stdout
+    result = cli("run", onnx_file, "--image", image, "--shape", "2x3x20x30", "--mean", "0.5")
+    assert "Output y: (2, 4)" in result.stdout, result.stderr
+    result = cli("run", onnx_file, "--shape", "1x3x20x30")
+    assert "Output y: (1, 4)" in result.stdout, result.stderr
+
+
+def test_run_refuses(onnx_file, tmp_path):
+    pytest.importorskip("PIL")
+    assert "--shape" in refused(cli("run", onnx_file))
+    assert "missing.png" in refused(cli("run", onnx_file, "--image", "missing.png"))
+    assert "missing.onnx" in refused(cli("run", "missing.onnx"))
+    assert "--mean" in refused(cli("run", onnx_file, "--mean", "1,2"))
+    assert "--repeat" in refused(cli("run", onnx_file, "--repeat", "0"))
+    onnx_file.write_bytes(b"Dear reader")
+    assert "ONNX" in refused(cli("run", onnx_file))

@@ -44,6 +44,8 @@ assert not loaded, loaded
     "name",
     [
         "Conv2dPlan",
+        "Network",
+        "compile",
         "conv1d",
         "conv2d",
         "empty_cache",
