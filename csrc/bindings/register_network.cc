@@ -135,7 +135,7 @@ class NetworkBinding {
           fail(op, ": ", name, " has shape ", shape_text(array), ", the network was compiled for ",
                dims_text(ports[i].shape));
         given.push_back(contiguous(array));
-        inputs.push_back(data_of<T>(given.back()));
+        inputs.push_back(data_of<T>(std::as_const(given.back())));  // may be read-only
       }
       for (const auto& port : network.outputs()) {
         made.push_back(empty_array(kDtype<T>, Shape(port.shape.begin(), port.shape.end())));

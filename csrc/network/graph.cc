@@ -144,7 +144,7 @@ ValueId Graph<T>::linear(const std::string& name, ValueId x, const ConvWeights<T
 template <class T>
 ValueId Graph<T>::matmul(const std::string& name, ValueId a, ValueId b) {
   const std::string op = label(name, "matmul");
-  const Dims &sa = shape(a), &sb = shape(b);
+  const Dims sa = shape(a), sb = shape(b);  // copies: adding values moves the shapes
   if (sa.size() < 2 || sb.size() < 2 || sa.back() != sb[sb.size() - 2])
     fail(op, ": shapes ", dims_text(sa), " and ", dims_text(sb), " cannot be multiplied");
   Dims result = broadcast_shapes(op, Dims(sa.begin(), sa.end() - 2), Dims(sb.begin(), sb.end() - 2));
