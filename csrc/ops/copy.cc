@@ -65,6 +65,18 @@ void copy_row(const T* from, int64_t from_step, T* to, int64_t to_step, int64_t 
     for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
 }
 
+// to[r * to_row + j * to_step] = from[j * from_step + r]: a few long rows, element by element. By blocks that
+// stay in L1 while each row in turn is read through.
+template <class T>
+void interleave(const T* from, int64_t from_step, T* to, int64_t to_row, int64_t to_step, int64_t rows,
+                int64_t n) {
+  constexpr int64_t kBlock = 512;
+  for (int64_t r = 0; r < rows; r += kBlock)
+    for (int64_t j = 0; j < n; ++j)
+      copy_row(from + j * from_step + r, 1, to + r * to_row + j * to_step, to_row,
+               std::min(kBlock, rows - r));
+}
+
 }  // namespace
 
 template <class T>
@@ -78,6 +90,9 @@ void copy(const TensorView<const T>& x, const TensorView<T>& out, const Kernels<
   }
   loops.for_each_piece_in_parallel(
       kCheapGrain, kThreadAlign, threads, [&](const int64_t (&offsets)[2], int64_t rows, int64_t n) {
+        if (loops.row_stride(1) == 1 && loops.step(1) != 1 && n < rows)
+          return interleave(x.data + offsets[1], loops.step(1), out.data + offsets[0], loops.row_stride(0),
+                            loops.step(0), rows, n);
         for (int64_t r = 0; r < rows; ++r)
           copy_row(x.data + offsets[1] + r * loops.row_stride(1), loops.step(1),
                    out.data + offsets[0] + r * loops.row_stride(0), loops.step(0), n);

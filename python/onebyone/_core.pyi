@@ -191,3 +191,133 @@ def measure_peak(num_threads: int = 1, seconds: float = 0.1, dtype: str = "float
 
 def measure_read_bandwidth(num_threads: int = 1, bytes: int = ..., seconds: float = 0.1) -> float:
     """Bytes a second that threads read, each its part of a buffer of so many bytes."""
+
+class Graph:
+    """A network at one set of input shapes: values are numbers, images (N, C, H, W)."""
+
+    def __init__(self, dtype: str = "float32") -> None: ...
+    def input(self, name: str, shape: Sequence[int], layout: str = "NCHW") -> int: ...
+    def constant(self, array: Array) -> int: ...
+    def output(self, name: str, value: int, layout: str = "NCHW") -> None: ...
+    def shape(self, value: int) -> tuple[int, ...]: ...
+    def conv2d(
+        self,
+        x: int,
+        weight: Array,
+        bias: Array | None = None,
+        stride: Size = 1,
+        padding: Edges = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        activation: Activation = None,
+        name: str = "",
+    ) -> int: ...
+    def conv_transpose2d(
+        self,
+        x: int,
+        weight: Array,
+        bias: Array | None = None,
+        stride: Size = 1,
+        padding: Edges = 0,
+        output_padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        name: str = "",
+    ) -> int: ...
+    def linear(
+        self,
+        x: int,
+        weight: Array,
+        bias: Array | None = None,
+        activation: Activation = None,
+        name: str = "",
+    ) -> int: ...
+    def matmul(self, a: int, b: int, name: str = "") -> int: ...
+    def batch_norm(
+        self,
+        x: int,
+        weight: Array | None,
+        bias: Array | None,
+        mean: Array | None,
+        var: Array | None,
+        eps: float,
+        name: str = "",
+    ) -> int: ...
+    def max_pool2d(
+        self,
+        x: int,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Edges = 0,
+        dilation: Size = 1,
+        ceil_mode: bool = False,
+        name: str = "",
+    ) -> int: ...
+    def avg_pool2d(
+        self,
+        x: int,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Edges = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+        name: str = "",
+    ) -> int: ...
+    def adaptive_avg_pool2d(self, x: int, output_size: Size, name: str = "") -> int: ...
+    def activation(self, x: int, activation: Activation, name: str = "") -> int: ...
+    def unary(self, x: int, kind: str, name: str = "") -> int: ...
+    def binary(self, a: int, b: int, kind: str, name: str = "") -> int: ...
+    def concat(self, values: Sequence[int], axis: int, name: str = "") -> int: ...
+    def slice(
+        self,
+        x: int,
+        starts: Sequence[int],
+        sizes: Sequence[int],
+        steps: Sequence[int],
+        name: str = "",
+    ) -> int: ...
+    def pad(
+        self,
+        x: int,
+        before: Sequence[int],
+        after: Sequence[int],
+        mode: str = "constant",
+        value: float = 0.0,
+        name: str = "",
+    ) -> int: ...
+    def resize(
+        self,
+        x: int,
+        size: Size,
+        scales: tuple[float, float] | None,
+        mode: str,
+        coordinates: str,
+        nearest: str = "round_prefer_floor",
+        cubic_a: float = -0.75,
+        name: str = "",
+    ) -> int: ...
+    def reduce(
+        self, x: int, axes: Sequence[int], kind: str, keepdims: bool, name: str = ""
+    ) -> int: ...
+    def softmax(self, x: int, axis: int, log: bool = False, name: str = "") -> int: ...
+    def reshape(self, x: int, shape: Sequence[int], name: str = "") -> int: ...
+    def transpose(self, x: int, perm: Sequence[int], name: str = "") -> int: ...
+    def expand(self, x: int, shape: Sequence[int], name: str = "") -> int: ...
+    def gather(self, x: int, indices: Sequence[int], axis: int, name: str = "") -> int: ...
+    def lrn(
+        self, x: int, size: int, alpha: float, beta: float, k: float, name: str = ""
+    ) -> int: ...
+    def compile(self, num_threads: int | None = None) -> _Network: ...
+
+class _Network:
+    """A compiled graph. It runs without the GIL."""
+
+    def __call__(self, *inputs: Array) -> Any: ...
+    def profile(self, *inputs: Array) -> list[tuple[str, str, str, str, float, int]]: ...
+    @property
+    def memory(self) -> dict[str, int]: ...
+    @property
+    def inputs(self) -> list[tuple[str, tuple[int, ...]]]: ...
+    @property
+    def outputs(self) -> list[tuple[str, tuple[int, ...]]]: ...

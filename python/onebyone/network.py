@@ -98,7 +98,7 @@ class Network:
     ) -> None:
         self._model, self._num_threads = model, num_threads
         self.input_shapes, self.layout = input_shapes, layout
-        self._compiled: OrderedDict[Any, _core.Network] = OrderedDict()
+        self._compiled: OrderedDict[Any, _core._Network] = OrderedDict()
         self._lock, self._compiling = threading.Lock(), threading.Lock()
         self._first = self._for(input_shapes)
 
@@ -127,7 +127,7 @@ class Network:
         except AttributeError:
             return self.input_shapes
 
-    def _for(self, shapes: tuple[Shape, ...]) -> _core.Network:
+    def _for(self, shapes: tuple[Shape, ...]) -> _core._Network:
         if (network := self._kept(shapes)) is None:
             # One at a time; calls of shapes that are compiled already do not wait.
             with self._compiling:
@@ -139,7 +139,7 @@ class Network:
                             self._compiled.popitem(last=False)
         return network
 
-    def _kept(self, shapes: tuple[Shape, ...]) -> _core.Network | None:
+    def _kept(self, shapes: tuple[Shape, ...]) -> _core._Network | None:
         with self._lock:
             network = self._compiled.get(key := self._key(shapes))
             if network is not None:
@@ -149,7 +149,7 @@ class Network:
     def _key(self, shapes: tuple[Shape, ...]) -> Any:
         return shapes, _core.get_precision()
 
-    def _compile(self, shapes: tuple[Shape, ...]) -> _core.Network:
+    def _compile(self, shapes: tuple[Shape, ...]) -> _core._Network:
         first = [_channels_first(shape, self.layout) for shape in shapes]
         if not isinstance(self._model, nn.Module):
             graph = _core.Graph(self._model.dtype)
