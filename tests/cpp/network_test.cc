@@ -1,0 +1,252 @@
+// network_test.cc - the pieces of a compiled network: places in memory, views, chains, fusion.
+#include "network/network.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "network/arena.h"
+#include "network/chain.h"
+#include "network/slots.h"
+#include "testing.h"
+
+namespace onebyone {
+namespace {
+
+TEST(Arena, BuffersThatLiveTogetherDoNotMeet) {
+  Random random;
+  for (int round = 0; round < 200; ++round) {
+    std::vector<Lifetime> buffers;
+    for (int64_t i = random.below(30); i >= 0; --i) {
+      const int first = static_cast<int>(random.below(20));
+      buffers.push_back({random.below(50) * 16, first, first + static_cast<int>(random.below(6))});
+    }
+    const ArenaPlan plan = plan_arena(buffers);
+    int64_t busiest = 0;
+    for (int step = 0; step < 30; ++step) {
+      int64_t alive = 0;
+      for (const Lifetime& b : buffers) alive += b.first <= step && step <= b.last ? b.size : 0;
+      busiest = std::max(busiest, alive);
+    }
+    EXPECT_GE(plan.size, busiest);
+    for (size_t i = 0; i < buffers.size(); ++i) {
+      EXPECT_LE(plan.offsets[i] + buffers[i].size, plan.size);
+      for (size_t j = 0; j < i; ++j) {
+        const bool together = buffers[i].first <= buffers[j].last && buffers[j].first <= buffers[i].last;
+        const bool meet = plan.offsets[i] < plan.offsets[j] + buffers[j].size &&
+                          plan.offsets[j] < plan.offsets[i] + buffers[i].size;
+        EXPECT_FALSE(together && meet && buffers[i].size && buffers[j].size);
+      }
+    }
+  }
+}
+
+// Offsets of a slot's elements, the last axis first.
+std::vector<int64_t> elements(const Slot& slot) {
+  std::vector<int64_t> offsets{slot.offset};
+  for (int d = 0; d < slot.rank; ++d) {
+    std::vector<int64_t> next;
+    for (const int64_t offset : offsets)
+      for (int64_t i = 0; i < slot.shape[d]; ++i) next.push_back(offset + i * slot.strides[d]);
+    offsets = std::move(next);
+  }
+  return offsets;
+}
+
+TEST(Slots, ReshapedViewsHoldTheSameElements) {
+  const std::vector<Dims> shapes = {{2, 3, 4, 6},    {6, 4, 6}, {2, 12, 6}, {2, 3, 24},        {144},
+                                    {2, 3, 2, 2, 6}, {1, 144},  {12, 12},   {3, 2, 1, 4, 6, 1}};
+  int views = 0, refused = 0;
+  for (const AxisOrder& order : {row_major(), channels_last()}) {
+    const Slot dense = dense_slot(0, {2, 3, 4, 6}, order);
+    for (const Slot& slot : {dense, transposed(dense, {0, 2, 3, 1}), transposed(dense, {3, 1, 0, 2}),
+                             sliced(dense, {1, 2, 0, 5}, {1, 3, 4, 6}, {1, -1, 1, -1})}) {
+      for (const Dims& shape : shapes) {
+        if (element_count(shape) != element_count(shape_of(slot))) continue;
+        const std::optional<Slot> view = reshaped(slot, shape);
+        view ? ++views : ++refused;
+        if (!view) continue;
+        EXPECT_EQ(elements(*view), elements(slot)) << dims_text(shape);
+      }
+    }
+  }
+  EXPECT_GT(views, 20);
+  EXPECT_GT(refused, 10);
+  EXPECT_TRUE(reshaped(dense_slot(0, {2, 3, 4, 6}, channels_last()), {2, 3, 24}));
+  EXPECT_FALSE(reshaped(dense_slot(0, {2, 3, 4, 6}, channels_last()), {2, 72}));
+}
+
+TEST(Slots, OrdersFollowTheStrides) {
+  const Dims shape{2, 3, 4, 5};
+  for (const AxisOrder& order : {row_major(), channels_last()}) {
+    const Slot slot = dense_slot(0, shape, order);
+    EXPECT_EQ(order_of(slot), order);
+    EXPECT_EQ(order_of(narrow(slot, 1, 1, 2)), order);
+  }
+  EXPECT_EQ(pixel_step(narrow(dense_slot(0, shape, channels_last()), 1, 1, 2)), 3);
+  EXPECT_FALSE(pixel_step(dense_slot(0, shape, row_major())));
+  EXPECT_EQ(row_step(dense_slot(0, shape, row_major())), 5);
+  EXPECT_EQ(row_step(narrow(dense_slot(0, shape, row_major()), 3, 1, 2)), 5);
+  EXPECT_FALSE(row_step(narrow(dense_slot(0, shape, row_major()), 2, 0, 2)));
+}
+
+// ---- chains ----
+
+struct StageCase {
+  int64_t oc, kernel, stride, pad;
+  bool depthwise = false;
+};
+
+template <class T>
+class Chains : public ::testing::Test {
+ protected:
+  // The stages one after the other and as a chain must give the same bits.
+  static void compare(const ImageShape& shape, const std::vector<StageCase>& cases, bool residual,
+                      const KernelTable& table) {
+    Random random;
+    std::vector<typename Chain<T>::Stage> stages;
+    ImageShape x = shape;
+    for (size_t i = 0; i < cases.size(); ++i) {
+      const StageCase& c = cases[i];
+      const int64_t group_ic = c.depthwise ? 1 : x.channels, taps = c.kernel * c.kernel;
+      const std::vector<T> weight = random.values<T>(c.oc * group_ic * taps), bias = random.values<T>(c.oc);
+      ConvSpec spec;
+      spec.x = x;
+      spec.layout = Layout::kNhwc;
+      spec.stride = {c.stride, c.stride};
+      spec.padding = Edges{c.pad, c.pad, c.pad, c.pad};
+      spec.groups = c.depthwise ? x.channels : 1;
+      spec.activation = {ActivationKind::kClip, 0, 6};
+      spec.residual = residual && i + 1 == cases.size();
+      spec.algorithm = c.depthwise ? Algorithm::kDepthwise : Algorithm::kDirect;
+      if (i + 1 == cases.size()) spec.out_step = c.oc + 3;
+      const ImageView<const T> w{weight.data(),   c.oc, group_ic, c.kernel, c.kernel,
+                                 group_ic * taps, taps, c.kernel, 1};
+      stages.push_back(std::make_shared<const Conv2d<T>>(spec, ConvWeights<T>{w, bias.data(), 1}, table));
+      const ConvGeometry& g = stages.back()->geometry();
+      x = {g.batch, g.oc, g.oh, g.ow};
+    }
+    const ImageView<const T> view{nullptr,
+                                  shape.batch,
+                                  shape.channels,
+                                  shape.height,
+                                  shape.width,
+                                  shape.height * shape.width * shape.channels,
+                                  1,
+                                  shape.width * shape.channels,
+                                  shape.channels};
+    const StridedImage<T> input(view, random);
+    const ConvGeometry& last = stages.back()->geometry();
+    const int64_t size = last.batch * last.out_pixels() * (last.oc + 3);
+    const std::vector<T> added = random.values<T>(size);
+
+    std::vector<T> between = input.memory, expected(size, kNan<T>);
+    for (const auto& stage : stages) {
+      const ConvGeometry& g = stage->geometry();
+      const bool end = stage == stages.back();
+      std::vector<T> out(end ? 0 : g.batch * g.out_pixels() * g.oc);
+      stage->run({between.data(), g.batch, g.ic, g.ih, g.iw, g.ih * g.iw * g.ic, 1, g.iw * g.ic, g.ic},
+                 end && residual ? added.data() : nullptr, end ? expected.data() : out.data(), 1);
+      between = std::move(out);
+    }
+    const Chain<T> chain(stages);
+    for (const int threads : {1, 2, 5}) {
+      SCOPED_TRACE(chain.describe(threads));
+      std::vector<T> got(size, kNan<T>);
+      chain.run(input.view, residual ? added.data() : nullptr, got.data(), threads);
+      ASSERT_EQ(std::memcmp(got.data(), expected.data(), size * sizeof(T)), 0);
+    }
+  }
+};
+TYPED_TEST_SUITE(Chains, RealTypes);
+
+TYPED_TEST(Chains, PixelsHaveTheBitsOfTheirStages) {
+  for_each_table([](const KernelTable& table) {
+    TestFixture::compare({1, 3, 19, 23}, {{37, 3, 1, 1}, {11, 1, 1, 0}}, false, table);
+    TestFixture::compare({2, 5, 13, 9}, {{67, 3, 2, 1}, {130, 1, 1, 0}, {9, 1, 1, 0}}, true, table);
+    TestFixture::compare({1, 3, 1, 1}, {{7, 1, 1, 0}, {5, 1, 1, 0}}, false, table);
+  });
+}
+
+TYPED_TEST(Chains, RowsHaveTheBitsOfTheirStages) {
+  for_each_table([](const KernelTable& table) {
+    for (const int64_t stride : {1, 2})
+      for (const int64_t kernel : {3, 5})
+        for (const bool residual : {false, true}) {
+          const StageCase expand{48, 1, 1, 0}, filter{48, kernel, stride, kernel / 2, true},
+              project{13, 1, 1, 0};
+          TestFixture::compare({2, 7, 29, 17}, {expand, filter, project}, residual, table);
+          TestFixture::compare({1, 7, 29, 17}, {expand, filter}, residual, table);
+          TestFixture::compare({1, 48, 29, 17}, {filter, project}, residual, table);
+        }
+    // Wide enough that bands are a row or two.
+    TestFixture::compare({1, 4, 11, 700}, {{48, 1, 1, 0}, {48, 3, 1, 1, true}, {8, 1, 1, 0}}, true, table);
+    TestFixture::compare({1, 4, 11, 700}, {{48, 1, 1, 0}, {48, 3, 2, 0, true}, {8, 1, 1, 0}}, false, table);
+  });
+}
+
+// ---- whole networks ----
+
+template <class T>
+ConvWeights<T> filter(const std::vector<T>& weight, int64_t oc, int64_t ic, int64_t k) {
+  return {{weight.data(), oc, ic, k, k, ic * k * k, k * k, k, 1}, nullptr, 1};
+}
+
+int lines(const std::string& text) { return static_cast<int>(std::count(text.begin(), text.end(), '\n')); }
+
+// A residual block, its parts written out: convolution, batch normalisation, addition and activation each by
+// itself. Compiled it is two steps, and one to bring the image to channels last and one back.
+TEST(Fusion, ResidualBlockIsTwoConvolutions) {
+  Random random;
+  const std::vector<float> first = random.values<float>(8 * 8 * 9), second = random.values<float>(8 * 8 * 9);
+  const std::vector<double> scale{1, 2, 3, 4, 5, 6, 7, 8}, shift(8, 0.5);
+  const auto build = [&](bool keep) {
+    Graph<float> graph;
+    const ValueId x = graph.input("x", {1, 8, 12, 12}, Layout::kNchw);
+    const Padding one = Edges{1, 1, 1, 1};
+    ValueId y = graph.conv2d("a", x, filter(first, 8, 8, 3), {1, 1}, one, {1, 1}, 1, {});
+    y = graph.scale_shift("n", y, 1, scale, shift);
+    if (keep) graph.output("kept", y, Layout::kNchw);
+    y = graph.activation("r", y, {ActivationKind::kClip, 0, 6});
+    y = graph.conv2d("b", y, filter(second, 8, 8, 3), {1, 1}, one, {1, 1}, 1, {});
+    y = graph.scale_shift("m", y, 1, scale, shift);
+    y = graph.binary("s", y, x, BinaryKind::kAdd);
+    y = graph.activation("t", y, {ActivationKind::kClip, 0, 6});
+    graph.output("y", y, Layout::kNchw);
+    return graph;
+  };
+  const Network<float> fused(build(false), false, active_kernels());
+  EXPECT_EQ(lines(fused.describe(1)), 4) << fused.describe(1);
+  // What is an output stays what it is: the activation after it is a step.
+  const Network<float> kept(build(true), false, active_kernels());
+  const std::vector<float> x = random.values<float>(8 * 144);
+  std::vector<float> y(8 * 144), same(8 * 144), middle(8 * 144);
+  const float* inputs[] = {x.data()};
+  float *one[] = {y.data()}, *two[] = {middle.data(), same.data()};
+  fused.run(inputs, one, 2);
+  kept.run(inputs, two, 1);
+  EXPECT_EQ(y, same);
+  EXPECT_LT(*std::min_element(middle.begin(), middle.end()), 0.f);
+}
+
+// Joined images are written in place, also where one join's inputs are the first of a later one's.
+TEST(Fusion, JoinsCopyNothing) {
+  Random random;
+  const std::vector<float> weight = random.values<float>(4 * 12);
+  Graph<float> graph;
+  const ValueId x = graph.input("x", {1, 4, 6, 6}, Layout::kNhwc);
+  std::vector<ValueId> parts;
+  ValueId y = x;
+  for (int i = 0; i < 3; ++i) {
+    const int64_t channels = graph.shape(y)[1];
+    parts.push_back(graph.conv2d("c", y, filter(weight, 4, channels, 1), {1, 1}, Edges{0, 0, 0, 0}, {1, 1}, 1,
+                                 {ActivationKind::kClip, 0, 1}));
+    y = graph.concat("j", parts, 1);
+  }
+  graph.output("y", y, Layout::kNhwc);
+  const Network<float> network(graph, false, active_kernels());
+  EXPECT_EQ(lines(network.describe(1)), 3) << network.describe(1);
+}
+
+}  // namespace
+}  // namespace onebyone
