@@ -49,18 +49,15 @@ def model_of(task):
     return found[0]
 
 
-def reader():
-    return rapidocr.RapidOCR(params={"Global.log_level": "critical"})
-
-
 def test_reads_the_same_text(page):
-    want = reader()(page)
+    engine = rapidocr.RapidOCR(params={"Global.log_level": "critical"})
+    want = engine(page)
     assert list(want.txts) == LINES
-    engine = reader()
     sessions = {task: Ours(model_of(task)) for task in ("det", "cls", "rec")}
-    engine.text_det.session = sessions["det"]
-    engine.text_cls.session = sessions["cls"]
-    engine.text_rec.session = sessions["rec"]
+    for task, session in sessions.items():
+        # They are there from the first call on, those that it used.
+        if (stage := getattr(engine, f"text_{task}")) is not None:
+            stage.session = session
     got = engine(page)
     assert sessions["det"].calls and sessions["rec"].calls
     assert got.txts == want.txts
@@ -69,7 +66,7 @@ def test_reads_the_same_text(page):
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("size", [(1, 48, 192), (2, 96, 160)], ids=str)
+@pytest.mark.parametrize("size", [(1, 64, 192), (2, 96, 160)], ids=str)
 def test_computes_the_same_numbers(path, size, page):
     """Real pixels: on noise, detection answers nothing but zeros."""
     batch, height, width = size

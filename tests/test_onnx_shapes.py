@@ -240,6 +240,20 @@ def test_pattern(name, nodes, constants):
     assert "1 operations" in repr(ob.onnx.load(data))
 
 
+def test_pattern_through_copies():
+    nodes = [
+        node("Identity", ["x"], ["x2"]),
+        node("Sigmoid", ["x2"], ["s"]),
+        node("Identity", ["s"], ["s2"]),
+        node("Mul", ["x", "s2"], ["m"]),
+        node("Identity", ["m"], ["y"]),
+        node("Identity", ["y"], ["z"]),
+    ]
+    data = model(nodes, {"x": [3, 5]}, ["y", "z"])
+    check(data, random_inputs([(3, 5)]))
+    assert "3 operations" in repr(ob.onnx.load(data))
+
+
 @pytest.mark.parametrize("kept", ["s", "y"])
 def test_pattern_keeps_what_others_use(kept):
     nodes = [node("Sigmoid", ["x"], ["s"]), node("Mul", ["x", "s"], ["y"])]

@@ -8,11 +8,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import _core, nn
+from . import _core, nn, onnx
 from .profile import table
 
 if TYPE_CHECKING:
-    from . import onnx
     from ._core import Array
 
 __all__ = ["Network", "compile"]
@@ -64,7 +63,7 @@ def compile(
     """
     if layout not in ("NCHW", "NHWC"):
         raise ValueError(f'compile: layout must be "NCHW" or "NHWC", not {layout!r}')
-    if not isinstance(model, nn.Module) and not hasattr(model, "lower"):
+    if not isinstance(model, (nn.Module, onnx.Graph)):
         raise TypeError(
             "compile: model must be an onebyone.nn.Module or what onebyone.onnx.load returned, "
             f"not {type(model).__name__}"

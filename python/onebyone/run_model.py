@@ -31,7 +31,7 @@ def summarise(name: str, shapes: Sequence[tuple[int, ...]] | None) -> None:
         print(_checked(_load(name).summary, shapes))
         return
     if name not in models.__all__:
-        near = difflib.get_close_matches(name, models.__all__, 1)
+        near = difflib.get_close_matches(name, models.__all__, 1, cutoff=0.8)
         known = f"did you mean {near[0]}?" if near else f"those are {', '.join(models.__all__)}"
         raise ModelError(f"{name!r} is no .onnx file and no network of onebyone.models: {known}")
     if shapes and len(shapes) != 1:

@@ -75,7 +75,7 @@ class Analysis:
 
     def run(self, nodes: Sequence[Node], outputs: Sequence[str]) -> None:
         """Fill ``steps`` and ``static``. Raises ValueError for a graph at odds with itself."""
-        nodes = _needed(nodes, outputs)
+        nodes = _without_identities(_needed(nodes, outputs), outputs)
         uses = Counter(name for node in nodes for name in node.inputs if name)
         uses.update(outputs)
         patterns = Patterns(uses, self.static)
@@ -181,6 +181,25 @@ def _needed(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:
             needed.update(node.inputs)
             kept.append(node)
     return kept[::-1]
+
+
+def _without_identities(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:
+    """Let readers of a copy read the original: exporters put copies everywhere.
+
+    Copies that are outputs stay, and so does what is at odds with itself, to be refused.
+    """
+    computed = Counter(name for node in nodes for name in node.outputs)
+    computed.update(outputs)
+    source: dict[str, str] = {}
+    kept = []
+    for node in nodes:
+        node.inputs = [source.get(name, name) for name in node.inputs]
+        copies = node.op == "Identity" and not node.domain
+        if copies and len(node.inputs) == len(node.outputs) == 1 == computed[node.outputs[0]]:
+            source[node.outputs[0]] = node.inputs[0]
+        else:
+            kept.append(node)
+    return kept
 
 
 def _used(steps: Sequence[Step], outputs: Iterable[str]) -> list[Step]:
