@@ -57,8 +57,9 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
     const int64_t pixels = g_.batch * g_.out_pixels();
     const int64_t column_units = g_.groups * panels_;
     if (pixels == 0 || column_units == 0) return;
-    // Each thread keeps small weights in its L2, and pixels can be shared to the row: 49 are 25 and 24, not 3
-    // tiles of 12 and 2. Larger weights should be read by one thread.
+    // Each thread keeps small weights in its L2, and pixels are shared to the row: 49 pixels x 48 channels by
+    // two threads are 25 and 24 pixels, where panels of 32 would be 32 and 16 channels. Of larger weights a
+    // thread should read a part.
     const bool even = !fetches() && pixels >= threads * plan_.mr;
     const int64_t unit = even ? 1 : plan_.mr, row_units = ceil_div(pixels, unit);
     const TaskGrid grid = even ? TaskGrid{threads, 1} : split_tasks(row_units, column_units, threads);
