@@ -315,7 +315,8 @@ class Compiler {
     if (!step_of(out)) out = temporary(graph_.shape(node.output), order);
     std::vector<Slot> inputs{x};
     if (node.inputs.size() > 1) {
-      Slot residual = at(node.inputs[1]);
+      const bool image = order == channels_last();
+      Slot residual = image ? with_channels_last(node.inputs[1]) : at(node.inputs[1]);
       if (!same_strides(residual, out)) {
         if (!is_dense(out, order)) out = temporary(graph_.shape(node.output), order);
         if (!same_strides(residual, out)) residual = dense_copy(residual, order);

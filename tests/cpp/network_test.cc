@@ -164,7 +164,7 @@ TYPED_TEST(Chains, PixelsHaveTheBitsOfTheirStages) {
   for_each_table([](const KernelTable& table) {
     TestFixture::compare({1, 3, 19, 23}, {{37, 3, 1, 1}, {11, 1, 1, 0}}, false, table);
     TestFixture::compare({2, 5, 13, 9}, {{67, 3, 2, 1}, {130, 1, 1, 0}, {9, 1, 1, 0}}, true, table);
-    TestFixture::compare({1, 3, 1, 1}, {{7, 1, 1, 0}, {5, 1, 1, 0}}, false, table);
+    TestFixture::compare({1, 3, 1, 2}, {{7, 1, 1, 0}, {5, 1, 1, 0}}, false, table);
   });
 }
 
