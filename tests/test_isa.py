@@ -10,7 +10,8 @@ import pytest
 from helpers import run_python
 
 SCRIPT = Path(__file__).with_name("isa_check.py")
-# The AVX-512 instance of the kernels, lowered by the compiler to AVX2: tests 16 lanes anywhere.
+# The AVX-512 instance of the kernels, lowered by the compiler to AVX2: tests 16 lanes anywhere, if
+# the core was built with ONEBYONE_LOWERED.
 LOWERED = "avx512-lowered"
 
 
