@@ -75,7 +75,8 @@ class Analysis:
 
     def run(self, nodes: Sequence[Node], outputs: Sequence[str]) -> None:
         """Fill ``steps`` and ``static``. Raises ValueError for a graph at odds with itself."""
-        nodes = _without_identities(_needed(nodes, outputs), outputs)
+        taken = [*self._data, *self.static, *outputs]
+        nodes = _without_identities(_needed(nodes, outputs), taken)
         uses = Counter(name for node in nodes for name in node.inputs if name)
         uses.update(outputs)
         patterns = Patterns(uses, self.static)
@@ -183,13 +184,13 @@ def _needed(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:
     return kept[::-1]
 
 
-def _without_identities(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:
+def _without_identities(nodes: Sequence[Node], taken: Iterable[str]) -> list[Node]:
     """Let readers of a copy read the original: exporters put copies everywhere.
 
-    Copies that are outputs stay, and so does what is at odds with itself, to be refused.
+    Copies whose names are ``taken`` stay: outputs, and what is at odds with itself, to be refused.
     """
     computed = Counter(name for node in nodes for name in node.outputs)
-    computed.update(outputs)
+    computed.update(taken)
     source: dict[str, str] = {}
     kept = []
     for node in nodes:
