@@ -181,3 +181,15 @@ def test_wrong_calls():
         net(x, x)
     with pytest.raises(ValueError):
         net()
+
+
+def test_weights_that_are_subnormal(rng, dtype):
+    """They count as 0: nothing that a sum of normal numbers would show."""
+    layer = nn.Conv2d(6, 5, 3, dtype=dtype)
+    weight = uniform(rng, (5, 6, 3, 3), dtype)
+    weight[:, 1::2] *= np.finfo(dtype).tiny / 4
+    layer.weight = weight
+    x = uniform(rng, (1, 6, 12, 13), dtype)
+    np.testing.assert_allclose(
+        ob.compile(layer, x.shape)(x), layer(x), rtol=0, atol=100 * np.finfo(dtype).eps
+    )
