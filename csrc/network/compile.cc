@@ -7,7 +7,7 @@
 #include "core/check.h"
 #include "core/int_math.h"
 #include "network/arena.h"
-#include "network/chain.h"
+#include "network/arrangement.h"
 #include "network/fuse.h"
 #include "network/slots.h"
 #include "network/steps.h"
@@ -18,161 +18,24 @@ template <class T>
 class Compiler {
  public:
   Compiler(const Graph<T>& graph, bool exact, const KernelTable& table, Network<T>& network)
-      : graph_(graph), maker_{exact, table}, network_(network) {}
+      : graph_(graph), maker_{exact, table}, arranged_(arrange(graph, maker_)), network_(network) {}
 
   void run() {
-    find_chains();
-    find_parents();
-    find_last_reads();
     slots_.resize(graph_.shape_count());
     for (now_ = 0; now_ < graph_.nodes().size(); ++now_) {
       const Node<T>& node = graph_.nodes()[now_];
-      if (next_in_chain_[now_] == kNoNode) std::visit([&](const auto& op) { add(node, op); }, node.op);
+      if (arranged_.next_in_chain[now_] == kNoNode)
+        std::visit([&](const auto& op) { add(node, op); }, node.op);
     }
     for (size_t i = 0; i < graph_.outputs().size(); ++i) add_output(i);
     plan_memory();
   }
 
  private:
-  static constexpr int kNoNode = -1;
-  // An intermediate image of less stays in L2 by itself.
-  static constexpr int64_t kChainFrom = 1 << 20;
   using NodeT = Node<T>;
 
-  // ---- before any step: what lies in what ----
-
-  // A value that is written into its part of a joined one.
-  struct Parent {
-    ValueId value = kNoNode;
-    int axis = 0;
-    int64_t start = 0;
-  };
-
-  template <class... Ops>
-  static bool is_any(const NodeT& node) {
-    return (std::holds_alternative<Ops>(node.op) || ...);
-  }
-  static bool is_view(const NodeT& node) { return is_any<ReshapeOp, TransposeOp, SliceOp, ExpandOp>(node); }
-
-  // Convolutions that chain.h serves as one step, where it is worth it: which comes next, of all but the
-  // last. Depthwise ones take their neighbours first.
-  void find_chains() {
-    const auto& nodes = graph_.nodes();
-    next_in_chain_.assign(nodes.size(), kNoNode);
-    before_in_chain_.assign(nodes.size(), kNoNode);
-    std::vector<int> reads(graph_.shape_count());
-    maker_of_.assign(graph_.shape_count(), kNoNode);
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      maker_of_[nodes[i].output] = static_cast<int>(i);
-      for (const ValueId input : nodes[i].inputs) ++reads[input];
-    }
-    for (const GraphOutput& output : graph_.outputs()) ++reads[output.value];
-    // The convolution before node i that may be joined with it.
-    const auto before = [&](size_t i) -> int {
-      const ValueId x = nodes[i].inputs[0];
-      const NodeT& made = nodes[maker_of_[x]];
-      const bool plain =
-          std::holds_alternative<ConvOp<T>>(made.op) && made.inputs.size() == 1 && reads[x] == 1;
-      const int64_t bytes = element_count(graph_.shape(x)) * static_cast<int64_t>(sizeof(T));
-      return plain && bytes >= kChainFrom ? maker_of_[x] : kNoNode;
-    };
-    const auto join = [&](int first, size_t second) {
-      next_in_chain_[first] = static_cast<int>(second);
-      before_in_chain_[second] = first;
-    };
-    std::vector<ChainRole> roles;
-    for (const NodeT& node : nodes) roles.push_back(role_of(node));
-    for (size_t i = 0; i < nodes.size(); ++i)
-      if (roles[i] == ChainRole::kRows)
-        if (const int first = before(i); first != kNoNode && roles[first] == ChainRole::kPointwise)
-          join(first, i);
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      if (roles[i] != ChainRole::kPointwise || next_in_chain_[i] != kNoNode) continue;
-      const int first = before(i);
-      if (first != kNoNode && roles[first] != ChainRole::kNone && next_in_chain_[first] == kNoNode)
-        join(first, i);
-    }
-  }
-  // What a convolution can be in a chain: made by pixels, 1x1 of stride 1 besides, or made by rows.
-  enum class ChainRole { kNone, kPixels, kPointwise, kRows };
-  ChainRole role_of(const NodeT& node) const {
-    const auto* conv = std::get_if<ConvOp<T>>(&node.op);
-    if (!conv) return ChainRole::kNone;
-    const ConvPlan plan = maker_.conv_plan(spec_of(node, *conv, 0), *conv);
-    if (Chain<T>::by_rows(plan)) return ChainRole::kRows;
-    if (!Chain<T>::by_pixels(plan)) return ChainRole::kNone;
-    const Dims &x = graph_.shape(node.inputs[0]), &y = graph_.shape(node.output);
-    const ImageView<const T>& w = conv->weights.weight;
-    const bool pointwise = w.height == 1 && w.width == 1 && conv->stride.h == 1 && conv->stride.w == 1 &&
-                           x[2] == y[2] && x[3] == y[3] && conv->groups == 1;
-    return pointwise ? ChainRole::kPointwise : ChainRole::kPixels;
-  }
   ConvSpec spec_of(const NodeT& node, const ConvOp<T>& op, int64_t out_step) const {
-    return maker_.conv_spec(node.name, op, graph_.shape(node.inputs[0]), node.inputs.size() > 1, out_step);
-  }
-
-  // From the last join to the first: one whose inputs all lie side by side in a later one is part of that.
-  void find_parents() {
-    parents_.resize(graph_.shape_count());
-    for (size_t i = graph_.nodes().size(); i-- > 0;) {
-      const NodeT& node = graph_.nodes()[i];
-      const auto* join = std::get_if<ConcatOp>(&node.op);
-      if (!join || join_of_parts(node, join->axis)) continue;
-      int64_t start = 0;
-      for (const ValueId input : node.inputs) {
-        const NodeT& made = graph_.nodes()[maker_of_[input]];
-        const bool writes = !is_view(made) && !is_any<InputOp, ConstantOp<T>>(made);
-        const bool once = std::count(node.inputs.begin(), node.inputs.end(), input) == 1;
-        if (writes && once && parents_[input].value == kNoNode)
-          parents_[input] = {node.output, join->axis, start};
-        start += graph_.shape(input)[join->axis];
-      }
-    }
-  }
-  bool join_of_parts(const NodeT& node, int axis) {
-    const Parent first = parents_[node.inputs[0]];
-    int64_t start = first.start;
-    for (const ValueId input : node.inputs) {
-      const Parent& parent = parents_[input];
-      if (parent.value == kNoNode || parent.value != first.value || parent.axis != axis ||
-          parent.start != start)
-        return false;
-      start += graph_.shape(input)[axis];
-    }
-    if (parents_[node.output].value != kNoNode) return false;
-    parents_[node.output] = first;
-    return true;
-  }
-
-  // The value whose memory a value's is part of, as far as is known before there are places.
-  ValueId memory_of(ValueId value) const {
-    while (true) {
-      const NodeT& made = graph_.nodes()[maker_of_[value]];
-      if (parents_[value].value != kNoNode)
-        value = parents_[value].value;
-      else if (is_view(made))
-        value = made.inputs[0];
-      else
-        return value;
-    }
-  }
-
-  void find_last_reads() {
-    last_read_.assign(graph_.shape_count(), 0);
-    output_of_.assign(graph_.shape_count(), kNoNode);
-    for (size_t i = 0; i < graph_.nodes().size(); ++i) {
-      size_t reader = i;  // the last of its chain
-      while (next_in_chain_[reader] != kNoNode) reader = next_in_chain_[reader];
-      for (const ValueId input : graph_.nodes()[i].inputs) {
-        size_t& last = last_read_[memory_of(input)];
-        last = std::max(last, reader);
-      }
-    }
-    for (size_t i = graph_.outputs().size(); i-- > 0;) {
-      const ValueId value = graph_.outputs()[i].value;
-      last_read_[memory_of(value)] = graph_.nodes().size();
-      output_of_[value] = static_cast<int>(i);
-    }
+    return conv_spec_of(graph_, maker_, node, op, out_step);
   }
 
   // ---- places ----
@@ -189,12 +52,12 @@ class Compiler {
   // Where `value` is to be written, in this order if it has memory of its own.
   Slot place(ValueId value, const AxisOrder& order) {
     if (slots_[value]) return at(value);
-    const Parent& parent = parents_[value];
+    const Parent& parent = arranged_.parents[value];
     const Dims& shape = graph_.shape(value);
     Slot slot;
     if (parent.value != kNoNode) {
       slot = narrow(place(parent.value, order), parent.axis, parent.start, shape[parent.axis]);
-    } else if (const int output = output_of_[value];
+    } else if (const int output = arranged_.output_of[value];
                output != kNoNode && same_strides(output_slot(output), dense_slot(0, shape, order))) {
       slot = output_slot(output);
       slot.buffer = output_buffer(output);
@@ -231,8 +94,11 @@ class Compiler {
   }
   bool may_overwrite(const NodeT& node) const {
     const ValueId from = node.inputs[0], to = node.output;
-    if (slots_[to] || parents_[to].value != kNoNode || output_of_[to] != kNoNode) return false;
-    if (graph_.shape(from) != graph_.shape(to) || memory_of(from) != from || last_read_[from] != now_)
+    const auto memory_of = [&](ValueId value) { return arranged_.memory_of[value]; };
+    if (slots_[to] || arranged_.parents[to].value != kNoNode || arranged_.output_of[to] != kNoNode)
+      return false;
+    if (graph_.shape(from) != graph_.shape(to) || memory_of(from) != from ||
+        arranged_.last_read[from] != now_)
       return false;
     for (size_t i = 1; i < node.inputs.size(); ++i)
       if (node.inputs[i] != from && memory_of(node.inputs[i]) == from) return false;
@@ -329,8 +195,8 @@ class Compiler {
 
   void add(const NodeT& node, const ConvOp<T>& op) {
     std::vector<const NodeT*> stages{&node};
-    for (int i = before_in_chain_[now_]; i != kNoNode; i = before_in_chain_[i])
-      stages.insert(stages.begin(), &graph_.nodes()[i]);
+    const std::vector<int>& before = arranged_.before_in_chain;
+    for (int i = before[now_]; i != kNoNode; i = before[i]) stages.insert(stages.begin(), &graph_.nodes()[i]);
     const Slot x = with_channels_last(stages[0]->inputs[0]);
     emit_product(node, x, channels_last(), pixel_step, [&](int64_t step) {
       if (stages.size() == 1) return maker_.conv(spec_of(node, op, step), op);
@@ -488,13 +354,9 @@ class Compiler {
 
   const Graph<T>& graph_;
   const StepMaker<T> maker_;
+  const Arrangement arranged_;
   Network<T>& network_;
-  size_t now_ = 0;                                    // the node that is being added
-  std::vector<int> maker_of_;                         // by value: the node that makes it
-  std::vector<int> next_in_chain_, before_in_chain_;  // by node
-  std::vector<Parent> parents_;                       // by value
-  std::vector<size_t> last_read_;  // by value that has memory of its own: the last node that reads from it
-  std::vector<int> output_of_;     // by value: the first output that it is, or kNoNode
+  size_t now_ = 0;                          // the node that is being added
   std::map<int, int> output_buffers_;       // by output
   std::vector<std::optional<Slot>> slots_;  // by value
   std::map<ValueId, Slot> channels_last_;   // copies of values
