@@ -61,9 +61,9 @@ ConvProblem Conv2d<T>::problem_of(const ConvSpec& spec, const std::array<int64_t
                       .activation = spec.activation,
                       .residual = spec.residual,
                       .once = spec.once,
-                      .exact = spec.exact,
-                      .out_step = spec.out_step};
-  assert(problem.output_step() >= problem.geometry.oc);
+                      .exact = spec.exact};
+  assert(spec.out_step == 0 || spec.out_step >= problem.output_step());
+  problem.out_step = spec.out_step;
   return problem;
 }
 

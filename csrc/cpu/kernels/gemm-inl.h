@@ -299,12 +299,16 @@ void gemm(const GemmArgs<T>& args) {
     const int tail = static_cast<int>(columns - (vecs - 1) * S::kLanes);
     tiles.run[rows - 1][vecs - 1](args, i, count, j, tail, args.b + j / kNr * args.b_panel_stride, ahead,
                                   step);
-    // Costlier activations run over these rows of C while they are in L1.
-    if (args.epilogue && args.epilogue->activation.kind > ActivationKind::kClip)
-      for (int64_t r = i; r < i + rows * count; ++r) {
-        T* row = args.c + r * args.ldc + j;
-        activate<T, kBytes>(args.epilogue->activation, row, row, columns);
+    // Costlier activations run over these rows of C while they are in L1; over all of them as one where
+    // nothing lies between: a row of a few columns would leave most lanes idle.
+    if (args.epilogue && args.epilogue->activation.kind > ActivationKind::kClip) {
+      const bool whole = columns == args.ldc;
+      const int64_t pieces = whole ? 1 : rows * count, length = whole ? rows * count * columns : columns;
+      for (int64_t p = 0; p < pieces; ++p) {
+        T* piece = args.c + (i + p) * args.ldc + j;
+        activate<T, kBytes>(args.epilogue->activation, piece, piece, length);
       }
+    }
   };
   // Rows [i, i + m). They are shared evenly: 49 rows are nine tiles of 5 or 6, not eight of 6 and one of 1.
   const auto run_rows = [&](int64_t i, int64_t m) {
