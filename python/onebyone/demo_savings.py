@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from . import nn
+from .network import compile as compile_network
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,7 +105,7 @@ def comparisons(maps: int, reduction: nn.Conv1x1, size: int) -> list[Comparison]
 
 
 def compare(comparison: Comparison, maps: np.ndarray, layout: str) -> list[Side]:
-    """Run both modules on a crop of ``maps``, one image in ``layout``; return what they take."""
+    """Run both modules, compiled, on a crop of ``maps``, one image in ``layout``."""
     shape = _shape(comparison.channels, comparison.size, layout)
     side, channels = comparison.timed_size, comparison.channels
     if layout == "NCHW":
@@ -112,15 +113,18 @@ def compare(comparison: Comparison, maps: np.ndarray, layout: str) -> list[Side]
     else:
         crop = maps[:, :side, :side, :channels]
     x = np.ascontiguousarray(crop)
-    return [
-        Side(
-            label,
-            sum(parameter.size for parameter in module.parameters()),
-            module.multiply_adds(shape, layout),
-            median_seconds(lambda module=module: module(x, layout)),
+    sides = []
+    for label, module in comparison.modules.items():
+        net = compile_network(module, x.shape, layout=layout)
+        sides.append(
+            Side(
+                label,
+                sum(parameter.size for parameter in module.parameters()),
+                module.multiply_adds(shape, layout),
+                median_seconds(lambda net=net: net(x)),
+            )
         )
-        for label, module in comparison.modules.items()
-    ]
+    return sides
 
 
 def median_seconds(run: Callable[[], object]) -> float:
