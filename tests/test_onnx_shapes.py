@@ -233,7 +233,7 @@ def patterns():
     yield "gelu", [*erf, *tail], constants
 
 
-@pytest.mark.parametrize(("name", "nodes", "constants"), patterns())
+@pytest.mark.parametrize(("name", "nodes", "constants"), list(patterns()))
 def test_pattern(name, nodes, constants):
     data = model(nodes, {"x": [3, 50]}, ["y"], constants)
     check(data, random_inputs([(3, 50)], low=-5, high=5), relative=5e-6)
@@ -277,7 +277,7 @@ def near_patterns():
     yield [node("Div", ["6", "x"], ["y"])], number
 
 
-@pytest.mark.parametrize(("nodes", "constants"), near_patterns())
+@pytest.mark.parametrize(("nodes", "constants"), list(near_patterns()))
 def test_no_pattern(nodes, constants):
     names = {name for n in nodes for name in n.input}
     inputs = {name: [3, 5] for name in ("x", "w") if name in names}
