@@ -21,11 +21,9 @@ class ConvAlgorithm {
   // on `threads`, bit for bit.
   virtual void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const = 0;
 
-  // Which parts of the output run_part can make: any pixels, or whole rows of one image.
-  enum class Parts { kNone, kPixels, kRows };
-  virtual Parts parts() const { return Parts::kNone; }
   // The same for output pixels [begin, end) alone, counted through rows and images, on the calling thread.
-  // out and residual point at pixel `begin`; of x only what these pixels see is read. Same bits as run.
+  // out and residual point at pixel `begin`; of x only what these pixels see is read. Same bits as run. Only
+  // the channels-last GEMM, for any pixels, and depthwise, for whole rows of one image, can.
   virtual void run_part(const ImageView<const T>&, const T* /*residual*/, T* /*out*/, int64_t /*begin*/,
                         int64_t /*end*/) const {
     throw std::logic_error("run_part: this algorithm has no parts");

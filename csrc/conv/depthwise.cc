@@ -54,7 +54,6 @@ class Depthwise final : public ConvAlgorithm<T> {
     });
   }
 
-  typename ConvAlgorithm<T>::Parts parts() const override { return ConvAlgorithm<T>::Parts::kRows; }
   void run_part(const ImageView<const T>& x, const T* residual, T* out, int64_t begin,
                 int64_t end) const override {
     assert(x.sc == 1 && begin % g_.ow == 0 && end % g_.ow == 0);

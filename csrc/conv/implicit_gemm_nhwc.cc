@@ -71,7 +71,6 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
     });
   }
 
-  typename ConvAlgorithm<T>::Parts parts() const override { return ConvAlgorithm<T>::Parts::kPixels; }
   void run_part(const ImageView<const T>& x, const T* residual, T* out, int64_t begin,
                 int64_t end) const override {
     if (begin < end) run_task({x, residual, out, begin}, begin, end, 0, g_.groups * panels_);
