@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "testing.h"
+#include "images.h"
 
 namespace onebyone {
 namespace {
@@ -11,20 +11,6 @@ namespace {
 template <class T>
 class Resize : public ::testing::Test {};
 TYPED_TEST_SUITE(Resize, RealTypes);
-
-enum class Strides { kNchw, kNhwc, kSlice, kReversed };
-constexpr Strides kStrides[] = {Strides::kNchw, Strides::kNhwc, Strides::kSlice, Strides::kReversed};
-
-template <class T>
-ImageView<T> view(T* data, int64_t n, int64_t c, int64_t h, int64_t w, Strides strides) {
-  switch (strides) {
-    case Strides::kNchw: return {data, n, c, h, w, c * h * w, h * w, w, 1};
-    case Strides::kNhwc: return {data, n, c, h, w, h * w * c, 1, w * c, c};
-    case Strides::kSlice: return {data, n, c, h, w, h * w * (c + 3), 1, w * (c + 3), c + 3};
-    case Strides::kReversed: return {data, n, c, h, w, -c * h * w, h * w, -w, -1};
-  }
-  return {};
-}
 
 // (place, weight) of each pixel that output i is made of.
 template <class T>
