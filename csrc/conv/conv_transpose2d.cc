@@ -13,9 +13,6 @@
 namespace onebyone {
 namespace {
 
-// Farther than any tap may fall: places are computed without further checks.
-constexpr int64_t kFarthest = int64_t{1} << 40;
-
 // Along one axis, the phases whose convolutions are alike but for the taps they take: output j * stride + p
 // of phase p is the sum over t < taps of x[j - before + t * dilation] * w[last_tap(p) - t * tap_step], where
 // x is the image without `crop` pixels at its beginning, cut to `in`.

@@ -19,9 +19,6 @@ int64_t kernel_extent(int64_t k, int64_t dilation) {
   return checked_add(checked_mul(k - 1, dilation, "dilated kernel"), 1, "dilated kernel");
 }
 
-// Farther from an image than any tap may fall: offsets into x are computed from these without further checks.
-constexpr int64_t kFarthest = int64_t{1} << 40;
-
 struct Axis {
   int64_t before, after, out;
 };

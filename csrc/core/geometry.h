@@ -12,6 +12,10 @@ namespace onebyone {
 
 enum class Layout { kNchw, kNhwc };
 
+// Farther from an image than any tap may fall: places are computed from kernels, strides and padding without
+// further checks.
+inline constexpr int64_t kFarthest = int64_t{1} << 40;
+
 struct Pair {
   int64_t h, w;
 };

@@ -8,19 +8,13 @@
 #include "core/check.h"
 #include "core/int_math.h"
 #include "core/parallel.h"
+#include "ops/loops.h"
 
 namespace onebyone {
 namespace {
 
 // Pixels read below which another thread costs more than it saves: 10 us of one core.
 constexpr int64_t kReadsPerThread = 128 * 1024;
-
-int useful_threads(int64_t reads, int threads) {
-  return static_cast<int>(std::clamp<int64_t>(reads / kReadsPerThread, 1, threads));
-}
-
-// Farther than any window may reach: places are computed without further checks.
-constexpr int64_t kFarthest = int64_t{1} << 40;
 
 int64_t pool_output_axis(const std::string& op, const char* axis, int64_t in, int64_t kernel, int64_t stride,
                          int64_t dilation, int64_t before, int64_t after, bool ceil_mode) {
@@ -224,7 +218,7 @@ void pool(const PoolSpec& spec, const ImageView<const T>& x, const ImageView<T>&
   const int64_t taps = std::min(spec.kernel.h, x.height) * std::min(spec.kernel.w, x.width);
   const double reads =
       static_cast<double>(out.batch * out.channels * out.height * out.width) * static_cast<double>(taps);
-  pooling.run(useful_threads(static_cast<int64_t>(std::min(reads, 1e15)), threads));
+  pooling.run(useful_threads(static_cast<int64_t>(std::min(reads, 1e15)), kReadsPerThread, threads));
 }
 
 template <class T>
@@ -236,7 +230,7 @@ void adaptive_average_pool(const ImageView<const T>& x, const ImageView<T>& out,
     return std::pair{begin, ceil_div((i + 1) * in, size) - begin};
   };
   const int64_t pixels = out.height * out.width;
-  const int team = useful_threads(x.batch * x.channels * x.height * x.width, threads);
+  const int team = useful_threads(x.batch * x.channels * x.height * x.width, kReadsPerThread, threads);
   // Means of whole planes that lie contiguously are products with a vector of 1 / their size.
   if (pixels == 1 && x.sw == 1 && x.sh == x.width && x.sc != 1 && (out.sc == 1 || x.channels == 1)) {
     const int64_t size = x.height * x.width, tasks = std::min<int64_t>(x.channels, team);
