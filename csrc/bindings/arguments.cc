@@ -73,6 +73,13 @@ bool parse_bool(const std::string& op, const char* name, py::handle value) {
   return value.ptr() == Py_True;
 }
 
+double parse_number(const std::string& op, const char* name, py::handle value, const char* expected) {
+  const double number = PyFloat_AsDouble(value.ptr());
+  if (!PyErr_Occurred()) return number;
+  PyErr_Clear();
+  wrong_type(op, name, expected, value);
+}
+
 Pair parse_pair(const std::string& op, const char* name, py::handle value) {
   if (is_int(value)) {
     const int64_t v = to_int64(op, name, value);

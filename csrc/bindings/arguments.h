@@ -15,6 +15,9 @@ namespace py = pybind11;
 
 int64_t parse_int(const std::string& op, const char* name, py::handle value);
 bool parse_bool(const std::string& op, const char* name, py::handle value);
+// Anything that float() takes; `expected` is what the message asks for.
+double parse_number(const std::string& op, const char* name, py::handle value,
+                    const char* expected = "a number");
 // int or (h, w)
 Pair parse_pair(const std::string& op, const char* name, py::handle value);
 // int, (h, w), ((top, bottom), (left, right)), "valid" or "same"

@@ -1,6 +1,7 @@
 #include "bindings/conv_call.h"
 
 #include "core/check.h"
+#include "core/int_math.h"
 
 namespace onebyone::bindings {
 
@@ -17,6 +18,22 @@ WeightArrays weight_arrays(const std::string& op, const py::object& weight, cons
   if (b.ndim() != 1 || b.shape(0) != arrays.weight.shape(0))
     fail(op, ": bias must have shape (", arrays.weight.shape(0),
          ",), one value per output channel (weight.shape[0]), ", "got ", shape_text(b));
+  arrays.bias = b;
+  return arrays;
+}
+
+WeightArrays transposed_weight_arrays(const std::string& op, const py::object& weight, const py::object& bias,
+                                      Dtype dtype, int64_t groups) {
+  WeightArrays arrays =
+      weight_arrays(op, weight, py::none(), &dtype, 4, "(C, K/groups, R, S)", kWeightAxes2d);
+  const py::ssize_t group_outputs = arrays.weight.shape(1);
+  const int64_t outputs = checked_mul(group_outputs, groups, "weight");
+  if (bias.is_none()) return arrays;
+  const py::array b = input_array(op, "bias", bias);
+  check_same_dtype(op, "bias", b, dtype);
+  if (b.ndim() != 1 || b.shape(0) != outputs)
+    fail(op, ": bias must have shape (", outputs, ",), one value per output channel (weight.shape[1] ",
+         group_outputs, " x groups ", groups, "), got ", shape_text(b));
   arrays.bias = b;
   return arrays;
 }

@@ -20,6 +20,10 @@ struct WeightArrays {
 WeightArrays weight_arrays(const std::string& op, const py::object& weight, const py::object& bias,
                            const Dtype* dtype, int ndim, const char* form, const Axes& axes);
 
+// The same for transposed convolutions, whose weight is (C, K/groups, R, S): bias has K values.
+WeightArrays transposed_weight_arrays(const std::string& op, const py::object& weight, const py::object& bias,
+                                      Dtype dtype, int64_t groups);
+
 template <class T>
 ConvWeights<T> weight_views(const WeightArrays& arrays) {
   ConvWeights<T> views{image_view<T>(arrays.weight, arrays.axes), nullptr, 1};

@@ -160,12 +160,7 @@ ResizeSpec resize_spec(const std::string& op, const py::object& mode, const py::
 }
 
 double parse_scale(const std::string& op, py::handle value) {
-  const double scale = PyFloat_AsDouble(value.ptr());
-  if (PyErr_Occurred()) {
-    PyErr_Clear();
-    throw py::type_error(
-        concat(op, ": scale_factor must be a number or (h, w), got ", std::string(py::repr(value))));
-  }
+  const double scale = parse_number(op, "scale_factor", value, "a number or (h, w)");
   if (!(scale > 0) || scale > 1e9) fail(op, ": scale_factor must be above 0 and at most 1e9, got ", scale);
   return scale;
 }
@@ -228,26 +223,15 @@ py::object conv_transpose2d(const py::object& x, const py::object& weight, const
                                .groups = parse_int(op, "groups", groups),
                                .activation = parse_activation(op, activation),
                                .exact = get_precision() == Precision::kExact};
-  const WeightArrays weights =
-      weight_arrays(op, weight, py::none(), &dtype, 4, "(C, K/groups, R, S)", kWeightAxes2d);
-  const int64_t outputs = checked_mul(weights.weight.shape(1), spec.groups, "weight");
-  py::object bias_array = py::none();
-  if (!bias.is_none()) {
-    const py::array b = input_array(op, "bias", bias);
-    check_same_dtype(op, "bias", b, dtype);
-    if (b.ndim() != 1 || b.shape(0) != outputs)
-      fail(op, ": bias must have shape (", outputs, ",), one value per output channel (weight.shape[1] ",
-           weights.weight.shape(1), " x groups ", spec.groups, "), got ", shape_text(b));
-    bias_array = b;
-  }
+  const WeightArrays weights = transposed_weight_arrays(op, weight, bias, dtype, spec.groups);
   const auto typed = [&]<class T>(T) {
-    const ConvWeights<T> views = weight_views<T>({weights.weight, bias_array, weights.axes});
+    const ConvWeights<T> views = weight_views<T>(weights);
     const ConvTranspose2d<T> conv = [&] {
       const GilRelease release;
       return ConvTranspose2d<T>(spec, views, active_kernels());
     }();
     py::array out = result_array(op, out_object, dtype, array_shape(conv.output_shape(), image.axes),
-                                 {{"x", image.array}, {"weight", weights.weight}, {"bias", bias_array}});
+                                 {{"x", image.array}, {"weight", weights.weight}, {"bias", weights.bias}});
     const ImageView<const T> view = image_view<T>(image.array, image.axes);
     T* data = data_of<T>(out);
     const int threads = get_num_threads();

@@ -1,11 +1,10 @@
 #include <pybind11/stl.h>
 
-#include <cmath>
-
 #include "bindings/arguments.h"
 #include "bindings/conv_call.h"
 #include "bindings/gil.h"
 #include "bindings/register.h"
+#include "bindings/tensors.h"
 #include "core/check.h"
 #include "core/parallel.h"
 #include "core/precision.h"
@@ -167,7 +166,11 @@ class GraphBinding {
     return graph_.input(name, shape, parse_layout(name, layout, "NCHW", "NHWC"));
   }
   ValueId constant(const py::object& array) {
-    return graph_.constant(tensor(keep("Graph.constant", "array", array)));
+    const std::string op = "Graph.constant";
+    const py::array values = tensor(op, "array", array);
+    check_same_dtype(op, "array", values, kDtype<T>);
+    kept_.push_back(values);
+    return graph_.constant(tensor_view<T>(values));
   }
   void output(const std::string& name, ValueId value, const py::object& layout) {
     graph_.output(name, value, parse_layout(name, layout, "NCHW", "NHWC"));
@@ -176,7 +179,7 @@ class GraphBinding {
   ValueId conv2d(ValueId x, const py::object& weight, const py::object& bias, const py::object& stride,
                  const py::object& padding, const py::object& dilation, const py::object& groups,
                  const py::object& activation, const std::string& name) {
-    const std::string op = label(name, "conv2d");
+    const std::string op = node_label(name, "conv2d");
     return graph_.conv2d(name, x, weights(op, weight, bias, 4, "(K, C/groups, R, S)", kWeightAxes2d),
                          parse_pair(op, "stride", stride), parse_padding(op, padding),
                          parse_pair(op, "dilation", dilation), parse_int(op, "groups", groups),
@@ -186,27 +189,16 @@ class GraphBinding {
                            const py::object& stride, const py::object& padding,
                            const py::object& output_padding, const py::object& dilation,
                            const py::object& groups, const std::string& name) {
-    const std::string op = label(name, "conv_transpose2d");
-    const py::array w = keep(op, "weight", weight);
-    if (w.ndim() != 4)
-      fail(op, ": weight must have 4 dimensions (C, K/groups, R, S), got ", w.ndim(), ": ", shape_text(w));
+    const std::string op = node_label(name, "conv_transpose2d");
     const int64_t group_count = parse_int(op, "groups", groups);
-    ConvWeights<T> views{image_view<T>(w, kWeightAxes2d), nullptr, 1};
-    if (!bias.is_none()) {
-      const py::array b = keep(op, "bias", bias);
-      if (b.ndim() != 1 || b.shape(0) != w.shape(1) * group_count)
-        fail(op, ": bias must have shape (", w.shape(1) * group_count,
-             ",), one value per output channel (weight.shape[1] x groups), got ", shape_text(b));
-      views.bias = data_of<T>(b);
-      views.bias_stride = b.strides(0) / static_cast<py::ssize_t>(sizeof(T));
-    }
-    return graph_.conv_transpose2d(name, x, views, parse_pair(op, "stride", stride), edges(op, padding),
+    const ConvWeights<T> views = kept(transposed_weight_arrays(op, weight, bias, kDtype<T>, group_count));
+    return graph_.conv_transpose2d(name, x, views, parse_pair(op, "stride", stride), parse_edges(op, padding),
                                    parse_pair(op, "output_padding", output_padding),
                                    parse_pair(op, "dilation", dilation), group_count);
   }
   ValueId linear(ValueId x, const py::object& weight, const py::object& bias, const py::object& activation,
                  const std::string& name) {
-    const std::string op = label(name, "linear");
+    const std::string op = node_label(name, "linear");
     return graph_.linear(name, x, weights(op, weight, bias, 2, "(out_features, in_features)", kMatrixAxes),
                          parse_activation(op, activation));
   }
@@ -214,49 +206,39 @@ class GraphBinding {
 
   ValueId batch_norm(ValueId x, const py::object& weight, const py::object& bias, const py::object& mean,
                      const py::object& var, double eps, const std::string& name) {
-    const std::string op = label(name, "batch_norm");
-    const int64_t channels = graph_.shape(x).size() > 1 ? graph_.shape(x)[1] : 0;
-    const auto values = [&](const char* argument, const py::object& object, double otherwise) {
-      std::vector<double> result(channels, otherwise);
-      if (object.is_none()) return result;
-      const py::array array = keep(op, argument, object);
-      if (array.ndim() != 1 || array.shape(0) != channels)
-        fail(op, ": ", argument, " must have shape (", channels,
-             ",), one value per channel (x.shape[1]), got ", shape_text(array));
-      const TensorView<const T> view = tensor(array);
-      for (int64_t c = 0; c < channels; ++c) result[c] = static_cast<double>(view.data[c * view.strides[0]]);
-      return result;
+    const std::string op = node_label(name, "batch_norm");
+    const Dims& shape = graph_.shape(x);
+    if (shape.size() < 2)
+      fail(op, ": x must have at least 2 dimensions (N, C, ...), got shape ", dims_text(shape));
+    const auto values = [&](const char* argument, const py::object& object) {
+      return channel_array(op, argument, object, kDtype<T>, shape[1], "x.shape[1]");
     };
-    if (graph_.shape(x).size() < 2)
-      fail(op, ": x must have at least 2 dimensions (N, C, ...), got shape ", dims_text(graph_.shape(x)));
-    std::vector<double> scale = values("weight", weight, 1), shift = values("bias", bias, 0);
-    const std::vector<double> means = values("mean", mean, 0), vars = values("var", var, 1);
-    for (int64_t c = 0; c < channels; ++c) {
-      scale[c] /= std::sqrt(vars[c] + eps);
-      shift[c] -= means[c] * scale[c];
-    }
-    return graph_.scale_shift(name, x, 1, std::move(scale), std::move(shift));
+    const py::object w = values("weight", weight), b = values("bias", bias), m = values("mean", mean),
+                     v = values("var", var);
+    ChannelFactors factors = batch_norm_factors(shape[1], channel_data<T>(m), channel_data<T>(v),
+                                                channel_data<T>(w), channel_data<T>(b), eps);
+    return graph_.scale_shift(name, x, 1, std::move(factors.scale), std::move(factors.shift));
   }
 
   ValueId activation(ValueId x, const py::object& activation, const std::string& name) {
-    return graph_.activation(name, x, parse_activation(label(name, "activation"), activation));
+    return graph_.activation(name, x, parse_activation(node_label(name, "activation"), activation));
   }
   ValueId unary(ValueId x, const std::string& kind, const std::string& name) {
-    return graph_.unary(name, x, parse_name(label(name, "unary"), "kind", kind, kUnary));
+    return graph_.unary(name, x, parse_name(node_label(name, "unary"), "kind", kind, kUnary));
   }
   ValueId binary(ValueId a, ValueId b, const std::string& kind, const std::string& name) {
-    return graph_.binary(name, a, b, parse_name(label(name, "binary"), "kind", kind, kBinary));
+    return graph_.binary(name, a, b, parse_name(node_label(name, "binary"), "kind", kind, kBinary));
   }
 
   ValueId max_pool2d(ValueId x, const py::object& kernel, const py::object& stride, const py::object& padding,
                      const py::object& dilation, bool ceil_mode, const std::string& name) {
-    const std::string op = label(name, "max_pool2d");
+    const std::string op = node_label(name, "max_pool2d");
     return graph_.pool(name, x,
                        {.kind = PoolKind::kMax,
                         .kernel = parse_pair(op, "kernel_size", kernel),
                         .stride = parse_pair(op, "stride", stride.is_none() ? kernel : stride),
                         .dilation = parse_pair(op, "dilation", dilation),
-                        .pad = edges(op, padding),
+                        .pad = parse_edges(op, padding),
                         .ceil_mode = ceil_mode,
                         .count_include_pad = true,
                         .divisor = 0});
@@ -264,25 +246,25 @@ class GraphBinding {
   ValueId avg_pool2d(ValueId x, const py::object& kernel, const py::object& stride, const py::object& padding,
                      bool ceil_mode, bool count_include_pad, const py::object& divisor,
                      const std::string& name) {
-    const std::string op = label(name, "avg_pool2d");
+    const std::string op = node_label(name, "avg_pool2d");
     return graph_.pool(name, x,
                        {.kind = PoolKind::kAverage,
                         .kernel = parse_pair(op, "kernel_size", kernel),
                         .stride = parse_pair(op, "stride", stride.is_none() ? kernel : stride),
                         .dilation = {1, 1},
-                        .pad = edges(op, padding),
+                        .pad = parse_edges(op, padding),
                         .ceil_mode = ceil_mode,
                         .count_include_pad = count_include_pad,
                         .divisor = divisor.is_none() ? 0 : parse_int(op, "divisor_override", divisor)});
   }
   ValueId adaptive_avg_pool2d(ValueId x, const py::object& size, const std::string& name) {
     return graph_.adaptive_avg_pool(name, x,
-                                    parse_pair(label(name, "adaptive_avg_pool2d"), "output_size", size));
+                                    parse_pair(node_label(name, "adaptive_avg_pool2d"), "output_size", size));
   }
   ValueId resize(ValueId x, const py::object& size, const py::object& scales, const std::string& mode,
                  const std::string& coordinates, const std::string& nearest, double cubic_a,
                  const std::string& name) {
-    const std::string op = label(name, "resize");
+    const std::string op = node_label(name, "resize");
     ResizeSpec spec{.mode = parse_name(op, "mode", mode, kResize),
                     .coordinates = parse_name(op, "coordinates", coordinates, kCoordinates),
                     .nearest = parse_name(op, "nearest", nearest, kNearest),
@@ -292,7 +274,8 @@ class GraphBinding {
   }
   ValueId reduce(ValueId x, const std::vector<int>& axes, const std::string& kind, bool keepdims,
                  const std::string& name) {
-    return graph_.reduce(name, x, axes, parse_name(label(name, "reduce"), "kind", kind, kReduce), keepdims);
+    return graph_.reduce(name, x, axes, parse_name(node_label(name, "reduce"), "kind", kind, kReduce),
+                         keepdims);
   }
   ValueId softmax(ValueId x, int axis, bool log, const std::string& name) {
     return graph_.softmax(name, x, axis, log);
@@ -306,7 +289,7 @@ class GraphBinding {
   }
   ValueId pad(ValueId x, const Dims& before, const Dims& after, const std::string& mode, double value,
               const std::string& name) {
-    return graph_.pad(name, x, before, after, parse_name(label(name, "pad"), "mode", mode, kPad), value);
+    return graph_.pad(name, x, before, after, parse_name(node_label(name, "pad"), "mode", mode, kPad), value);
   }
   ValueId gather(ValueId x, const std::vector<int64_t>& indices, int axis, const std::string& name) {
     return graph_.gather(name, x, indices, axis);
@@ -335,41 +318,16 @@ class GraphBinding {
   }
 
  private:
-  static std::string label(const std::string& name, const char* op) {
-    return name.empty() ? std::string(op) : concat(op, " '", name, "'");
-  }
-
-  py::array keep(const std::string& op, const char* name, const py::object& object) {
-    const py::array array = input_array(op, name, object);
-    check_same_dtype(op, name, array, kDtype<T>);
-    kept_.push_back(array);
-    return array;
-  }
-  static TensorView<const T> tensor(const py::array& array) {
-    if (array.ndim() > kMaxRank)
-      fail("Graph: at most ", kMaxRank, " dimensions are supported, got shape ", shape_text(array));
-    TensorView<const T> view;
-    view.data = data_of<T>(array);
-    view.rank = static_cast<int>(array.ndim());
-    for (int d = 0; d < view.rank; ++d) {
-      view.shape[d] = array.shape(d);
-      view.strides[d] = array.shape(d) == 1 ? 0 : array.strides(d) / static_cast<py::ssize_t>(sizeof(T));
-    }
-    return view;
-  }
   ConvWeights<T> weights(const std::string& op, const py::object& weight, const py::object& bias, int ndim,
                          const char* form, const Axes& axes) {
     const Dtype dtype = kDtype<T>;
-    const WeightArrays arrays = weight_arrays(op, weight, bias, &dtype, ndim, form, axes);
+    return kept(weight_arrays(op, weight, bias, &dtype, ndim, form, axes));
+  }
+  // The arrays stay alive with the graph.
+  ConvWeights<T> kept(const WeightArrays& arrays) {
     kept_.push_back(arrays.weight);
     kept_.push_back(arrays.bias);
     return weight_views<T>(arrays);
-  }
-  static Edges edges(const std::string& op, const py::object& padding) {
-    const Padding parsed = parse_padding(op, padding);
-    const Edges* edges = std::get_if<Edges>(&parsed);
-    if (!edges) fail(op, ": padding must be an int, (h, w) or ((top, bottom), (left, right))");
-    return *edges;
   }
 
   Graph<T> graph_;

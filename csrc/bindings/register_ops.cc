@@ -1,11 +1,11 @@
 // bindings/register_ops.cc - functions of arrays of any shape that stand between convolutions.
-#include <cmath>
 #include <vector>
 
 #include "bindings/arguments.h"
 #include "bindings/conv_call.h"
 #include "bindings/gil.h"
 #include "bindings/register.h"
+#include "bindings/tensors.h"
 #include "core/check.h"
 #include "core/int_math.h"
 #include "core/parallel.h"
@@ -16,47 +16,6 @@
 
 namespace onebyone::bindings {
 namespace {
-
-Shape shape_of(const py::array& array) { return Shape(array.shape(), array.shape() + array.ndim()); }
-
-// An array of at most kMaxRank axes.
-py::array tensor(const std::string& op, const char* name, const py::object& object) {
-  const py::array array = input_array(op, name, object);
-  if (array.ndim() > kMaxRank)
-    fail(op, ": ", name, " has ", array.ndim(), " dimensions; at most ", kMaxRank,
-         " are supported: reshape it");
-  return array;
-}
-
-// The array as a view of `shape`, to which it can be broadcast.
-template <class T>
-TensorView<const T> tensor_view(const py::array& array, const Shape& shape) {
-  TensorView<const T> view;
-  view.data = data_of<T>(array);
-  view.rank = static_cast<int>(shape.size());
-  const py::ssize_t missing = view.rank - array.ndim();
-  for (int d = 0; d < view.rank; ++d) {
-    view.shape[d] = shape[d];
-    const bool broadcast = d < missing || array.shape(d - missing) == 1;
-    view.strides[d] = broadcast ? 0 : array.strides(d - missing) / static_cast<py::ssize_t>(sizeof(T));
-  }
-  return view;
-}
-template <class T>
-TensorView<const T> tensor_view(const py::array& array) {
-  return tensor_view<T>(array, shape_of(array));
-}
-template <class T>
-TensorView<T> output_view(py::array& array) {
-  TensorView<T> view;
-  view.data = data_of<T>(array);
-  view.rank = static_cast<int>(array.ndim());
-  for (int d = 0; d < view.rank; ++d) {
-    view.shape[d] = array.shape(d);
-    view.strides[d] = array.strides(d) / static_cast<py::ssize_t>(sizeof(T));
-  }
-  return view;
-}
 
 // Calls run(T{}) for the element type.
 template <class Run>
@@ -73,18 +32,6 @@ int parse_axis(const std::string& op, const char* name, const py::object& value,
   if (axis < -rank || axis >= rank)
     fail(op, ": ", name, " ", axis, " is none of the ", rank, " axes of an array of shape ", shape);
   return static_cast<int>(axis < 0 ? axis + rank : axis);
-}
-
-// A value per channel, or null.
-py::object channel_array(const std::string& op, const char* name, const py::object& object, Dtype dtype,
-                         py::ssize_t channels, const std::string& from) {
-  if (object.is_none()) return object;
-  const py::array array = input_array(op, name, object);
-  check_same_dtype(op, name, array, dtype);
-  if (array.ndim() != 1 || array.shape(0) != channels)
-    fail(op, ": ", name, " must have shape (", channels, ",), one value per channel (", from, "), got ",
-         shape_text(array));
-  return contiguous(array);
 }
 
 py::object batch_norm(const py::object& x_object, const py::object& running_mean,
@@ -111,30 +58,21 @@ py::object batch_norm(const py::object& x_object, const py::object& running_mean
   const py::object variance = channel_array(op, "running_var", running_var, dtype, channels, from);
   const py::object factor = channel_array(op, "weight", weight, dtype, channels, from);
   const py::object term = channel_array(op, "bias", bias, dtype, channels, from);
-  const double eps = PyFloat_AsDouble(eps_object.ptr());
-  if (PyErr_Occurred()) {
-    PyErr_Clear();
-    throw py::type_error(concat(op, ": eps must be a number, got ", std::string(py::repr(eps_object))));
-  }
+  const double eps = parse_number(op, "eps", eps_object);
   const Activation kind = parse_activation(op, activation);
   py::array out = result_array(
       op, out_object, dtype, shape_of(x),
       {{"x", x}, {"running_mean", mean}, {"running_var", variance}, {"weight", factor}, {"bias", term}});
   typed(dtype, [&]<class T>(T) {
-    const auto values = [](const py::object& array) {
-      return array.is_none() ? nullptr : data_of<T>(py::reinterpret_borrow<py::array>(array));
-    };
-    const T *m = values(mean), *v = values(variance), *w = values(factor), *b = values(term);
+    const T *m = channel_data<T>(mean), *v = channel_data<T>(variance);
+    const T *w = channel_data<T>(factor), *b = channel_data<T>(term);
     const TensorView<const T> from_view = tensor_view<T>(x);
     const TensorView<T> to = output_view<T>(out);
     const int threads = get_num_threads();
     const GilRelease release;
-    std::vector<T> scale(channels), shift(channels);
-    for (py::ssize_t c = 0; c < channels; ++c) {
-      const double s = (w ? w[c] : 1.0) / std::sqrt(v[c] + eps);
-      scale[c] = static_cast<T>(s);
-      shift[c] = static_cast<T>((b ? b[c] : 0.0) - m[c] * s);
-    }
+    const ChannelFactors factors = batch_norm_factors(channels, m, v, w, b, eps);
+    const std::vector<T> scale(factors.scale.begin(), factors.scale.end());
+    const std::vector<T> shift(factors.shift.begin(), factors.shift.end());
     scale_shift(from_view, axis, scale.data(), shift.data(), kind, to, kernels_of<T>(active_kernels()),
                 threads);
   });
@@ -261,11 +199,7 @@ py::object pad_array(const py::object& x_object, const py::object& pad_object, c
   if (items.size() % 2 != 0 || static_cast<py::ssize_t>(items.size()) > 2 * x.ndim())
     fail(op, ": pad must hold two numbers for each of at most ", x.ndim(), " axes, the last axis first, got ",
          std::string(py::repr(pad_object)));
-  const double value = PyFloat_AsDouble(value_object.ptr());
-  if (PyErr_Occurred()) {
-    PyErr_Clear();
-    throw py::type_error(concat(op, ": value must be a number, got ", std::string(py::repr(value_object))));
-  }
+  const double value = parse_number(op, "value", value_object);
   Shape shape = shape_of(x);
   int64_t before[kMaxRank] = {};
   for (std::size_t i = 0; i < items.size(); i += 2) {

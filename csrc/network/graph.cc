@@ -8,11 +8,6 @@
 namespace onebyone {
 namespace {
 
-// The node's name for messages; an unnamed one's operation.
-std::string label(const std::string& name, const char* op) {
-  return name.empty() ? std::string(op) : concat(op, " '", name, "'");
-}
-
 int64_t checked_count(const std::string& op, const Dims& shape) {
   int64_t count = sizeof(double);
   for (const int64_t size : shape) {
@@ -41,6 +36,10 @@ int64_t element_count(const Dims& shape) {
   int64_t count = 1;
   for (const int64_t size : shape) count *= size;
   return count;
+}
+
+std::string node_label(const std::string& name, const char* op) {
+  return name.empty() ? std::string(op) : concat(op, " '", name, "'");
 }
 
 std::string dims_text(const Dims& shape) {
@@ -101,7 +100,7 @@ template <class T>
 ValueId Graph<T>::conv2d(const std::string& name, ValueId x, const ConvWeights<T>& weights, Pair stride,
                          const Padding& padding, Pair dilation, int64_t groups,
                          const Activation& activation) {
-  const std::string op = label(name, "conv2d");
+  const std::string op = node_label(name, "conv2d");
   const ImageView<const T>& w = weights.weight;
   const ConvGeometry g = make_geometry(op, image_shape(op, x), {w.batch, w.channels, w.height, w.width},
                                        stride, padding, dilation, groups, "x.shape[1]");
@@ -113,7 +112,7 @@ template <class T>
 ValueId Graph<T>::conv_transpose2d(const std::string& name, ValueId x, const ConvWeights<T>& weights,
                                    Pair stride, const Edges& padding, Pair output_padding, Pair dilation,
                                    int64_t groups) {
-  const std::string op = label(name, "conv_transpose2d");
+  const std::string op = node_label(name, "conv_transpose2d");
   const ImageShape out = conv_transpose_output(
       {.op = op,
        .x = image_shape(op, x),
@@ -131,7 +130,7 @@ ValueId Graph<T>::conv_transpose2d(const std::string& name, ValueId x, const Con
 template <class T>
 ValueId Graph<T>::linear(const std::string& name, ValueId x, const ConvWeights<T>& weights,
                          const Activation& activation) {
-  const std::string op = label(name, "linear");
+  const std::string op = node_label(name, "linear");
   Dims result = shape(x);
   if (result.empty()) fail(op, ": x must have at least 1 dimension (..., in_features), got a scalar");
   if (result.back() != weights.weight.channels)
@@ -143,7 +142,7 @@ ValueId Graph<T>::linear(const std::string& name, ValueId x, const ConvWeights<T
 
 template <class T>
 ValueId Graph<T>::matmul(const std::string& name, ValueId a, ValueId b) {
-  const std::string op = label(name, "matmul");
+  const std::string op = node_label(name, "matmul");
   const Dims sa = shape(a), sb = shape(b);  // copies: adding values moves the shapes
   if (sa.size() < 2 || sb.size() < 2 || sa.back() != sb[sb.size() - 2])
     fail(op, ": shapes ", dims_text(sa), " and ", dims_text(sb), " cannot be multiplied");
@@ -163,7 +162,7 @@ ValueId Graph<T>::matmul(const std::string& name, ValueId a, ValueId b) {
 template <class T>
 ValueId Graph<T>::scale_shift(const std::string& name, ValueId x, int axis, std::vector<double> scale,
                               std::vector<double> shift) {
-  const std::string op = label(name, "scale_shift");
+  const std::string op = node_label(name, "scale_shift");
   axis = axis_of(op, x, axis);
   const auto size = static_cast<size_t>(shape(x)[axis]);
   if (scale.size() != size || shift.size() != size)
@@ -185,12 +184,13 @@ ValueId Graph<T>::unary(const std::string& name, ValueId x, UnaryKind kind) {
 
 template <class T>
 ValueId Graph<T>::binary(const std::string& name, ValueId a, ValueId b, BinaryKind kind) {
-  return add(name, BinaryOp{kind, {}}, {a, b}, broadcast_shapes(label(name, "binary"), shape(a), shape(b)));
+  return add(name, BinaryOp{kind, {}}, {a, b},
+             broadcast_shapes(node_label(name, "binary"), shape(a), shape(b)));
 }
 
 template <class T>
 ValueId Graph<T>::pool(const std::string& name, ValueId x, const PoolSpec& spec) {
-  const std::string op = label(name, spec.kind == PoolKind::kMax ? "max_pool2d" : "avg_pool2d");
+  const std::string op = node_label(name, spec.kind == PoolKind::kMax ? "max_pool2d" : "avg_pool2d");
   const ImageShape s = image_shape(op, x);
   const Pair out = pool_output(op, spec, s);
   return add(name, PoolOp{spec}, {x}, {s.batch, s.channels, out.h, out.w});
@@ -198,7 +198,7 @@ ValueId Graph<T>::pool(const std::string& name, ValueId x, const PoolSpec& spec)
 
 template <class T>
 ValueId Graph<T>::adaptive_avg_pool(const std::string& name, ValueId x, Pair size) {
-  const std::string op = label(name, "adaptive_avg_pool2d");
+  const std::string op = node_label(name, "adaptive_avg_pool2d");
   const ImageShape s = image_shape(op, x);
   if (size.h < 1 || size.w < 1)
     fail(op, ": output_size must be at least 1, got (", size.h, ", ", size.w, ")");
@@ -208,7 +208,7 @@ ValueId Graph<T>::adaptive_avg_pool(const std::string& name, ValueId x, Pair siz
 
 template <class T>
 ValueId Graph<T>::resize(const std::string& name, ValueId x, Pair size, const ResizeSpec& spec) {
-  const std::string op = label(name, "resize");
+  const std::string op = node_label(name, "resize");
   const ImageShape s = image_shape(op, x);
   if (size.h < 0 || size.w < 0 || ((s.height == 0 || s.width == 0) && size.h * size.w != 0))
     fail(op, ": cannot resize ", s.height, "x", s.width, " to ", size.h, "x", size.w);
@@ -218,7 +218,7 @@ ValueId Graph<T>::resize(const std::string& name, ValueId x, Pair size, const Re
 template <class T>
 ValueId Graph<T>::reduce(const std::string& name, ValueId x, const std::vector<int>& axes, ReduceKind kind,
                          bool keepdims) {
-  const std::string op = label(name, "reduce");
+  const std::string op = node_label(name, "reduce");
   Dims kept = shape(x), dropped;
   std::vector<bool> reduced(kept.size());
   for (const int axis : axes) reduced[axis_of(op, x, axis)] = true;
@@ -234,12 +234,12 @@ ValueId Graph<T>::reduce(const std::string& name, ValueId x, const std::vector<i
 
 template <class T>
 ValueId Graph<T>::softmax(const std::string& name, ValueId x, int axis, bool log) {
-  return add(name, SoftmaxOp{axis_of(label(name, "softmax"), x, axis), log}, {x}, shape(x));
+  return add(name, SoftmaxOp{axis_of(node_label(name, "softmax"), x, axis), log}, {x}, shape(x));
 }
 
 template <class T>
 ValueId Graph<T>::lrn(const std::string& name, ValueId x, const LrnSpec& spec) {
-  const std::string op = label(name, "lrn");
+  const std::string op = node_label(name, "lrn");
   image_shape(op, x);
   if (spec.size < 1) fail(op, ": size must be at least 1, got ", spec.size);
   return add(name, LrnOp{spec}, {x}, shape(x));
@@ -247,7 +247,7 @@ ValueId Graph<T>::lrn(const std::string& name, ValueId x, const LrnSpec& spec) {
 
 template <class T>
 ValueId Graph<T>::concat(const std::string& name, const std::vector<ValueId>& inputs, int axis) {
-  const std::string op = label(name, "concat");
+  const std::string op = node_label(name, "concat");
   if (inputs.empty()) fail(op, ": needs at least one input");
   Dims result = shape(inputs[0]);
   axis = axis_of(op, inputs[0], axis);
@@ -269,7 +269,7 @@ ValueId Graph<T>::concat(const std::string& name, const std::vector<ValueId>& in
 template <class T>
 ValueId Graph<T>::pad(const std::string& name, ValueId x, const Dims& before, const Dims& after, PadMode mode,
                       double value) {
-  const std::string op = label(name, "pad");
+  const std::string op = node_label(name, "pad");
   Dims result = shape(x);
   if (before.size() != result.size() || after.size() != result.size())
     fail(op, ": needs ", result.size(), " sizes before and after, got ", before.size(), " and ",
@@ -290,7 +290,7 @@ ValueId Graph<T>::pad(const std::string& name, ValueId x, const Dims& before, co
 
 template <class T>
 ValueId Graph<T>::gather(const std::string& name, ValueId x, const std::vector<int64_t>& indices, int axis) {
-  const std::string op = label(name, "gather");
+  const std::string op = node_label(name, "gather");
   axis = axis_of(op, x, axis);
   Dims result = shape(x);
   GatherOp gather{axis, indices};
@@ -305,7 +305,7 @@ ValueId Graph<T>::gather(const std::string& name, ValueId x, const std::vector<i
 
 template <class T>
 ValueId Graph<T>::reshape(const std::string& name, ValueId x, const Dims& shape_) {
-  const std::string op = label(name, "reshape");
+  const std::string op = node_label(name, "reshape");
   if (shape_ == shape(x)) return x;
   if (checked_count(op, shape_) != element_count(shape(x)))
     fail(op, ": cannot reshape ", dims_text(shape(x)), " to ", dims_text(shape_),
@@ -315,7 +315,7 @@ ValueId Graph<T>::reshape(const std::string& name, ValueId x, const Dims& shape_
 
 template <class T>
 ValueId Graph<T>::transpose(const std::string& name, ValueId x, const std::vector<int>& perm) {
-  const std::string op = label(name, "transpose");
+  const std::string op = node_label(name, "transpose");
   const Dims& s = shape(x);
   TransposeOp transpose;
   Dims result;
@@ -334,7 +334,7 @@ ValueId Graph<T>::transpose(const std::string& name, ValueId x, const std::vecto
 template <class T>
 ValueId Graph<T>::slice(const std::string& name, ValueId x, const Dims& starts, const Dims& sizes,
                         const Dims& steps) {
-  const std::string op = label(name, "slice");
+  const std::string op = node_label(name, "slice");
   const Dims& s = shape(x);
   if (starts.size() != s.size() || sizes.size() != s.size() || steps.size() != s.size())
     fail(op, ": needs a start, a size and a step for each axis of x of shape ", dims_text(s));
@@ -352,7 +352,7 @@ ValueId Graph<T>::slice(const std::string& name, ValueId x, const Dims& starts, 
 
 template <class T>
 ValueId Graph<T>::expand(const std::string& name, ValueId x, const Dims& shape_) {
-  const std::string op = label(name, "expand");
+  const std::string op = node_label(name, "expand");
   const Dims result = broadcast_shapes(op, shape(x), shape_);
   if (result == shape(x)) return x;
   Dims whole = shape(x);

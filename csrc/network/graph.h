@@ -23,6 +23,8 @@ using Dims = std::vector<int64_t>;
 
 int64_t element_count(const Dims& shape);
 std::string dims_text(const Dims& shape);
+// A node for messages: its operation, and its name if it has one.
+std::string node_label(const std::string& name, const char* op);
 
 // Operations. What inputs they have is said beside each; all have one output.
 

@@ -108,13 +108,26 @@ void scale_shift(const TensorView<const T>& x, int axis, const T* scale, const T
                            });
 }
 
+template <class T>
+ChannelFactors batch_norm_factors(int64_t channels, const T* mean, const T* variance, const T* weight,
+                                  const T* bias, double eps) {
+  ChannelFactors factors;
+  for (int64_t c = 0; c < channels; ++c) {
+    const double scale = (weight ? weight[c] : 1.0) / std::sqrt((variance ? variance[c] : 1.0) + eps);
+    factors.scale.push_back(scale);
+    factors.shift.push_back((bias ? bias[c] : 0.0) - (mean ? mean[c] : 0.0) * scale);
+  }
+  return factors;
+}
+
 #define ONEBYONE_INSTANTIATE(T)                                                                     \
   template void binary(BinaryKind, const TensorView<const T>&, const TensorView<const T>&,          \
                        const Activation&, const TensorView<T>&, const Kernels<T>&, int);            \
   template void activate(const Activation&, const TensorView<const T>&, const TensorView<T>&,       \
                          const Kernels<T>&, int);                                                   \
   template void scale_shift(const TensorView<const T>&, int, const T*, const T*, const Activation&, \
-                            const TensorView<T>&, const Kernels<T>&, int);
+                            const TensorView<T>&, const Kernels<T>&, int);                          \
+  template ChannelFactors batch_norm_factors(int64_t, const T*, const T*, const T*, const T*, double);
 ONEBYONE_INSTANTIATE(float)
 ONEBYONE_INSTANTIATE(double)
 #undef ONEBYONE_INSTANTIATE

@@ -3,6 +3,8 @@
 // convolution.
 #pragma once
 
+#include <vector>
+
 #include "core/tensor_view.h"
 #include "cpu/kernels/kernel_table.h"
 
@@ -49,5 +51,14 @@ template <class T>
 void scale_shift(const TensorView<const T>& x, int axis, const T* scale, const T* shift,
                  const Activation& activation, const TensorView<T>& out, const Kernels<T>& kernels,
                  int threads);
+
+// Batch normalisation with known statistics, (x - mean) / sqrt(variance + eps) * weight + bias, as the
+// factors of scale_shift. Null for 0, 1, 1 and 0.
+struct ChannelFactors {
+  std::vector<double> scale, shift;
+};
+template <class T>
+ChannelFactors batch_norm_factors(int64_t channels, const T* mean, const T* variance, const T* weight,
+                                  const T* bias, double eps);
 
 }  // namespace onebyone
