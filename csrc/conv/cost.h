@@ -13,4 +13,12 @@ double estimate_cycles(const ConvProblem& problem, const ConvPlan& plan);
 // Transforming (or packing) the weights, which a plan pays once and a single call each time.
 double estimate_preparation_cycles(const ConvProblem& problem, const ConvPlan& plan);
 
+// A thread's share of a channels-last GEMM or Winograd: `rows` pixels or tiles x `columns` blocks of `width`
+// of the `channels` output channels.
+struct Share {
+  int64_t rows, columns, width, channels;
+};
+double estimate_share_cycles(const ConvGeometry& g, const ConvPlan& plan, int element_bytes,
+                             const Share& share);
+
 }  // namespace onebyone

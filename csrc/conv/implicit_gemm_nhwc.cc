@@ -57,16 +57,11 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
     const int64_t pixels = g_.batch * g_.out_pixels();
     const int64_t column_units = g_.groups * panels_;
     if (pixels == 0 || column_units == 0) return;
-    // Each thread keeps small weights in its L2, and pixels are shared to the row: 49 pixels x 48 channels by
-    // two threads are 25 and 24 pixels, where panels of 32 would be 32 and 16 channels. Of larger weights a
-    // thread should read a part.
-    const bool even = !fetches() && pixels >= threads * plan_.mr;
-    const int64_t unit = even ? 1 : plan_.mr, row_units = ceil_div(pixels, unit);
-    const TaskGrid grid = even ? TaskGrid{threads, 1} : split_tasks(row_units, column_units, threads);
+    // To the single pixel: 49 by two threads are 25 and 24, which are tiles of 8 or 9 rows.
+    const TaskGrid grid = split_output(g_, plan_, kElement, pixels, column_units, plan_.nr, threads);
     parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
       const int64_t r = task / grid.columns, c = task % grid.columns;
-      run_task({x, residual, out, 0}, part_begin(row_units, grid.rows, r) * unit,
-               std::min(pixels, part_begin(row_units, grid.rows, r + 1) * unit),
+      run_task({x, residual, out, 0}, part_begin(pixels, grid.rows, r), part_begin(pixels, grid.rows, r + 1),
                part_begin(column_units, grid.columns, c), part_begin(column_units, grid.columns, c + 1));
     });
   }

@@ -95,18 +95,37 @@ std::vector<KBlock> split_k(int64_t taps, int64_t channels, int64_t limit) {
   return blocks;
 }
 
-TaskGrid split_tasks(int64_t row_units, int64_t column_units, int threads) {
+namespace {
+
+// cost(rows, columns) of the largest task.
+template <class Cost>
+TaskGrid cheapest_grid(int64_t row_units, int64_t column_units, int threads, const Cost& cost) {
   TaskGrid best{1, 1};
-  int64_t best_cost = row_units * column_units;
+  if (threads <= 1) return best;
+  auto best_cost = cost(row_units, column_units);
   for (int64_t rows = std::min<int64_t>(threads, row_units); rows >= 1; --rows) {
     const int64_t columns = std::min<int64_t>(threads / rows, column_units);
-    const int64_t cost = ceil_div(row_units, rows) * ceil_div(column_units, std::max<int64_t>(columns, 1));
-    if (columns >= 1 && cost < best_cost) {
+    const auto grid_cost = cost(ceil_div(row_units, rows), ceil_div(column_units, columns));
+    if (grid_cost < best_cost) {
       best = {rows, columns};
-      best_cost = cost;
+      best_cost = grid_cost;
     }
   }
   return best;
+}
+
+}  // namespace
+
+TaskGrid split_tasks(int64_t row_units, int64_t column_units, int threads) {
+  return cheapest_grid(row_units, column_units, threads,
+                       [](int64_t rows, int64_t columns) { return rows * columns; });
+}
+
+TaskGrid split_output(const ConvGeometry& g, const ConvPlan& plan, int element_bytes, int64_t rows,
+                      int64_t columns, int64_t width, int threads) {
+  return cheapest_grid(rows, columns, threads, [&](int64_t task_rows, int64_t task_columns) {
+    return estimate_share_cycles(g, plan, element_bytes, {task_rows, task_columns, width, columns * width});
+  });
 }
 
 int useful_threads(const ConvGeometry& geometry, int threads) {

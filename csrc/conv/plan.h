@@ -54,6 +54,12 @@ struct TaskGrid {
 // among equals the most parts along rows.
 TaskGrid split_tasks(int64_t row_units, int64_t column_units, int threads);
 
+// The same for the channels-last GEMM (rows are pixels) and Winograd (tiles), by what the largest task should
+// cost (cost.h). Columns are blocks of `width` output channels, counted through groups.
+struct ConvPlan;
+TaskGrid split_output(const ConvGeometry& g, const ConvPlan& plan, int element_bytes, int64_t rows,
+                      int64_t columns, int64_t width, int threads);
+
 // What is done.
 struct ConvPlan {
   Algorithm algorithm = Algorithm::kReference;

@@ -58,15 +58,15 @@ class Winograd final : public ConvAlgorithm<T> {
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     const int64_t tiles = g_.batch * high_.tiles() * wide_.tiles();
-    const int64_t row_units = ceil_div(tiles, plan_.mr), column_units = g_.groups * column_blocks();
+    const int64_t column_units = g_.groups * column_blocks();
     if (tiles == 0 || column_units == 0) return;
-    const TaskGrid grid = split_tasks(row_units, column_units, threads);
+    const TaskGrid grid = split_output(g_, plan_, kElement, tiles, column_units, products_row(), threads);
     std::vector<std::atomic<bool>> overflowed(g_.batch);
     parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
       const int64_t r = task / grid.columns, c = task % grid.columns;
-      run_task({x, residual, out, overflowed.data()}, part_begin(row_units, grid.rows, r) * plan_.mr,
-               std::min(tiles, part_begin(row_units, grid.rows, r + 1) * plan_.mr),
-               part_begin(column_units, grid.columns, c), part_begin(column_units, grid.columns, c + 1));
+      run_task({x, residual, out, overflowed.data()}, part_begin(tiles, grid.rows, r),
+               part_begin(tiles, grid.rows, r + 1), part_begin(column_units, grid.columns, c),
+               part_begin(column_units, grid.columns, c + 1));
     });
     // An infinity or NaN spreads over its whole tile here: such images are convolved directly.
     for (int64_t n = 0; n < g_.batch; ++n) {
