@@ -3,6 +3,7 @@
 // reference.cc; owned by Conv2d (conv2d.h).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <stdexcept>
 
@@ -58,10 +59,12 @@ ConvAlgorithmPtr<T> make_depthwise(const ConvProblem&, const ConvPlan&, const Ke
                                    const ConvWeights<T>&);
 template <class T>
 ConvAlgorithmPtr<T> make_depthwise_nchw(const ConvProblem&, const Kernels<T>&, const ConvWeights<T>&);
-// `exact` convolves one image at a time without Winograd: for those with infinities or NaN.
+// `make_exact` prepares what convolves one image without Winograd: when the first comes that has infinities
+// or NaN, from weights made of the transformed ones.
 template <class T>
 ConvAlgorithmPtr<T> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
-                                  const ConvWeights<T>&, ConvAlgorithmPtr<T> exact);
+                                  const ConvWeights<T>&,
+                                  std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)> make_exact);
 // From one pixel to one pixel. With problem.once the weights are read in place: they must outlive the
 // algorithm.
 template <class T>

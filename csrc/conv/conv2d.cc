@@ -37,9 +37,10 @@ ConvAlgorithmPtr<T> make_algorithm(const std::string& op, const ConvProblem& pro
       ConvProblem exact = problem;
       exact.algorithm = Algorithm::kDirect;
       exact.geometry.batch = std::min<int64_t>(exact.geometry.batch, 1);
-      const ConvPlan exact_plan = make_plan(op, exact, table);
       return make_winograd<T>(problem, plan, kernels, weights,
-                              make_algorithm(op, exact, exact_plan, weights, table));
+                              [op, exact, &table](const ConvWeights<T>& own) {
+                                return make_algorithm(op, exact, make_plan(op, exact, table), own, table);
+                              });
     }
     default:
       if (plan.dot) return make_dot<T>(problem, kernels, weights);

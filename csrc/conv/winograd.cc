@@ -11,6 +11,9 @@
 // scratch. Knows cache blocks and tasks. Does not know SIMD or Python.
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <functional>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -30,8 +33,10 @@ constexpr int64_t kStripChannels = 64;
 template <class T>
 class Winograd final : public ConvAlgorithm<T> {
  public:
+  using MakeExact = std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)>;
+
   Winograd(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
-           const ConvWeights<T>& weights, ConvAlgorithmPtr<T> exact)
+           const ConvWeights<T>& weights, MakeExact make_exact)
       : g_(problem.geometry),
         nhwc_(problem.layout == Layout::kNhwc),
         plan_(plan),
@@ -44,8 +49,12 @@ class Winograd final : public ConvAlgorithm<T> {
         filters_(winograd_filters(g_, weights.weight, high_.points(), wide_.points(), plan.nr)),
         bias_(pack_bias(g_, weights, plan.nr)),
         zeros_(g_.ic),
-        exact_(std::move(exact)) {
+        make_exact_(std::move(make_exact)) {
     std::fill_n(zeros_.data(), zeros_.size(), T(0));
+    // The weights cannot be made of filters that overflowed.
+    const T* const begin = filters_.data();
+    if (!std::all_of(begin, begin + filters_.size(), [](T v) { return std::isfinite(v); }))
+      std::call_once(exact_made_, [&] { exact_ = make_exact_(weights); });
   }
 
   int64_t scratch_bytes() const override {
@@ -54,7 +63,7 @@ class Winograd final : public ConvAlgorithm<T> {
     return bytes;
   }
 
-  int64_t weight_bytes() const override { return filters_.bytes() + bias_.bytes() + exact_->weight_bytes(); }
+  int64_t weight_bytes() const override { return filters_.bytes() + bias_.bytes(); }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     const int64_t tiles = g_.batch * high_.tiles() * wide_.tiles();
@@ -75,7 +84,7 @@ class Winograd final : public ConvAlgorithm<T> {
       image.data += n * x.sn;
       image.batch = 1;
       const int64_t at = n * (nhwc_ ? g_.out_pixels() : 1) * step_;
-      exact_->run(image, residual ? residual + at : nullptr, out + at, threads);
+      exact().run(image, residual ? residual + at : nullptr, out + at, threads);
     }
   }
 
@@ -99,6 +108,21 @@ class Winograd final : public ConvAlgorithm<T> {
   };
 
   static constexpr int64_t kElement = sizeof(T);
+
+  // Few networks ever need it: weights beside the filters would be half as much memory again.
+  const ConvAlgorithm<T>& exact() const {
+    std::call_once(exact_made_, [&] {
+      const std::vector<T> weights = winograd_weights(g_, filters_, high_.points(), wide_.points(), plan_.nr);
+      std::vector<T> bias;
+      for (int64_t oc = 0; oc < g_.oc && bias_.size(); ++oc)
+        bias.push_back(bias_[oc / g_.group_oc() * panels_ * plan_.nr + oc % g_.group_oc()]);
+      const int64_t sc = g_.taps(), sn = g_.group_ic() * sc;
+      exact_ = make_exact_({{weights.data(), g_.oc, g_.group_ic(), g_.kh, g_.kw, sn, sc, g_.kw, 1},
+                            bias.empty() ? nullptr : bias.data(),
+                            1});
+    });
+    return *exact_;
+  }
 
   int64_t points() const { return int64_t{high_.points()} * wide_.points(); }
   // Output channels are done in blocks of whole panels.
@@ -369,20 +393,26 @@ class Winograd final : public ConvAlgorithm<T> {
   const int64_t panels_;  // per group
   const AlignedBuffer<T> filters_, bias_;
   AlignedBuffer<T> zeros_;
-  const ConvAlgorithmPtr<T> exact_;  // for one image
+  const MakeExact make_exact_;
+  mutable std::once_flag exact_made_;
+  mutable ConvAlgorithmPtr<T> exact_;  // for one image
 };
 
 }  // namespace
 
 template <class T>
 ConvAlgorithmPtr<T> make_winograd(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
-                                  const ConvWeights<T>& weights, ConvAlgorithmPtr<T> exact) {
-  return std::make_unique<Winograd<T>>(problem, plan, kernels, weights, std::move(exact));
+                                  const ConvWeights<T>& weights,
+                                  std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)> make_exact) {
+  return std::make_unique<Winograd<T>>(problem, plan, kernels, weights, std::move(make_exact));
 }
 
-template ConvAlgorithmPtr<float> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<float>&,
-                                               const ConvWeights<float>&, ConvAlgorithmPtr<float>);
-template ConvAlgorithmPtr<double> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<double>&,
-                                                const ConvWeights<double>&, ConvAlgorithmPtr<double>);
+#define ONEBYONE_INSTANTIATE(T)                                                                      \
+  template ConvAlgorithmPtr<T> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<T>&, \
+                                             const ConvWeights<T>&,                                  \
+                                             std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)>);
+ONEBYONE_INSTANTIATE(float)
+ONEBYONE_INSTANTIATE(double)
+#undef ONEBYONE_INSTANTIATE
 
 }  // namespace onebyone

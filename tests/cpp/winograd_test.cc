@@ -52,8 +52,9 @@ struct Winograd {
     plan.tile_h = tile_h;
     plan.tile_w = tile_w;
     plan.mc = rows;
-    return run(*make_winograd<T>(problem, plan, kernels_of<T>(table), weights(),
-                                 make_reference<T>(problem, kernels_of<T>(table), weights())));
+    return run(*make_winograd<T>(
+        problem, plan, kernels_of<T>(table), weights(),
+        [&](const ConvWeights<T>& w) { return make_reference<T>(problem, kernels_of<T>(table), w); }));
   }
 };
 
@@ -109,6 +110,34 @@ TEST(Winograd, ErrorStaysInItsBound) {
       }
 }
 
+// Weights come back from every tile's filters, zeros as zeros.
+TEST(Winograd, WeightsOfFilters) {
+  for (const int64_t kh : {1, 2, 3, 5, 7})
+    for (const int64_t kw : {1, 2, 3, 5, 7})
+      for (const int tile : {1, 2}) {
+        if (kh * kw == 1) continue;
+        const ImageShape shape{1, 6, 9, 9};
+        const ConvGeometry g = make_geometry("conv2d", shape, {38, 3, kh, kw}, {1, 1}, AutoPadding::kSame,
+                                             {1, 1}, 2, "x.shape[1], layout NCHW");
+        Random random;
+        std::vector<float> weight = random.values<float>(g.oc * g.group_ic() * kh * kw);
+        for (size_t i = 0; i < weight.size(); i += 3) weight[i] = 0;
+        const int64_t sc = kh * kw, sn = sc * g.group_ic();
+        const ImageView<const float> view{weight.data(), g.oc, g.group_ic(), kh, kw, sn, sc, kw, 1};
+        const int points_h = WinogradAxis(g.oh, static_cast<int>(kh), tile).points();
+        const int points_w = WinogradAxis(g.ow, static_cast<int>(kw), tile).points();
+        const std::vector<float> got =
+            winograd_weights(g, winograd_filters(g, view, points_h, points_w, 16), points_h, points_w, 16);
+        for (size_t i = 0; i < weight.size(); ++i) {
+          SCOPED_TRACE(::testing::Message() << kh << "x" << kw << " tile " << tile << " weight " << i);
+          if (i % 3 == 0)
+            ASSERT_EQ(got[i], 0);
+          else
+            ASSERT_NEAR(got[i], weight[i], 1e-5);
+        }
+      }
+}
+
 // A value that is not finite must spoil its receptive field alone, and one image alone.
 TEST(Winograd, InfinityAndNanGoWhereTheyBelong) {
   for_each_table([](const KernelTable& table) {
@@ -125,6 +154,24 @@ TEST(Winograd, InfinityAndNanGoWhereTheyBelong) {
       }
     }
   });
+}
+
+// Filters of such weights overflow: there is no way back.
+TEST(Winograd, WeightsThatAreNotFinite) {
+  for (const float value : {std::numeric_limits<float>::infinity(), kNan<float>, 3e38f}) {
+    Winograd<float> conv({1, 9, 12, 12}, 10, 3, 3, Layout::kNhwc);
+    conv.weight[3 * 81 + 13] = value;
+    const std::vector<float> expected = conv.reference(active_kernels()),
+                             got = conv.with_tiles(active_kernels(), 4, 4, 24);
+    for (size_t i = 0; i < got.size(); ++i) {
+      if (!std::isfinite(expected[i])) {
+        ASSERT_EQ(std::isnan(got[i]), std::isnan(expected[i])) << "element " << i << ", value " << value;
+        ASSERT_EQ(std::isinf(got[i]), std::isinf(expected[i])) << "element " << i << ", value " << value;
+      } else {
+        ASSERT_NEAR(got[i], expected[i], 1e-4 * std::max(1.f, std::abs(expected[i]))) << "element " << i;
+      }
+    }
+  }
 }
 
 }  // namespace
