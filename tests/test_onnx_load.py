@@ -77,6 +77,53 @@ def test_paths_and_bytes(tmp_path):
         ob.onnx.load(tmp_path)
 
 
+def big():
+    """A model whose weights are large enough to be left in its file."""
+    rng = np.random.default_rng(0)
+    weights = {name: rng.uniform(-0.05, 0.05, (64, 64, 3, 3)).astype(F) for name in "vw"}
+    nodes = [
+        node("Conv", ["x", "v"], ["c"], pads=[1, 1, 1, 1]),
+        node("Conv", ["c", "w"], ["y"], pads=[1, 1, 1, 1]),
+    ]
+    return model(nodes, {"x": [1, 64, "h", "w_"]}, ["y"], weights)
+
+
+def test_weights_stay_in_the_file(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(big())
+    graph = ob.onnx.load(path)
+    assert len(graph._file.message) < 1000 and all(graph._file.regions)
+    net = ob.compile(graph, (1, 64, 9, 9))
+    for size in (9, 7):  # the second is compiled from what was forgotten
+        (x,) = random_inputs([(1, 64, size, size)])
+        (want,) = run_onnxruntime(big(), [x])
+        for got in (net(x), ob.compile(ob.onnx.load(big()), x.shape)(x)):
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-3)
+
+
+def test_files_that_change(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(big())
+    net = ob.compile(ob.onnx.load(path), (1, 64, 9, 9))
+    (x,) = random_inputs([(1, 64, 9, 9)])
+    want = net(x)
+    path.write_bytes(b"")
+    np.testing.assert_array_equal(net(x), want)
+    with pytest.raises(ValueError, match=r"model.onnx.*has changed"):
+        net(np.ones((1, 64, 5, 5), F))
+
+
+def test_weights_of_two_graphs():
+    """Fields of a message that is given twice add up, for protobuf."""
+    proto, rest = onnx.ModelProto.FromString(big()), onnx.ModelProto()
+    rest.graph.initializer.append(proto.graph.initializer.pop())
+    data = proto.SerializeToString() + rest.SerializeToString()
+    (x,) = random_inputs([(1, 64, 5, 5)])
+    (want,) = run_onnxruntime(big(), [x])
+    got = ob.compile(ob.onnx.load(data), x.shape)(x)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-3)
+
+
 def test_names_everything_unsupported_at_once():
     crop = "tf_crop_and_resize"
     nodes = [

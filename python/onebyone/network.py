@@ -153,7 +153,9 @@ class Network:
         if not isinstance(self._model, nn.Module):
             graph = _core.Graph(self._model.dtype)
             self._model.lower(graph, first, self.layout)
-            return graph.compile(self._num_threads)
+            network = graph.compile(self._num_threads)
+            self._model.forget()
+            return network
         if len(first) != 1:
             raise ValueError(f"compile: a Module has one input, not {len(first)}")
         dtype = next((str(array.dtype) for array in self._model.parameters()), "float32")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-__all__ = ["ExternalData", "read_regular_file"]
+__all__ = ["ExternalData", "open_regular_file", "read_regular_file"]
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 """Opening a named pipe must not wait for its writer."""
@@ -70,22 +71,27 @@ class ExternalData:
             raise ValueError(f"{where}: cannot read its data: {error}") from None
 
 
-def read_regular_file(path, check, offset=0, size=None) -> bytes:
-    """Return ``size`` bytes from ``offset`` (None: all) of a file.
+def open_regular_file(path: str | os.PathLike[str]) -> io.FileIO:
+    """Return a file opened for reading. Raises OSError if it cannot be, or is no regular file."""
+    file = open(os.open(path, _FLAGS), "rb", buffering=0)  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(f"{os.fspath(path)!r} is no regular file")
+    return file
+
+
+def read_regular_file(path: str, check: Callable[[int], None], offset: int, size: int) -> bytearray:
+    """Return ``size`` bytes from ``offset`` of a file.
 
     ``check`` is given the file's size before any memory is taken for it. Raises OSError if the file
     cannot be opened, is no regular file or ends early.
     """
-    with open(os.open(path, _FLAGS), "rb", buffering=0) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(f"{os.fspath(path)!r} is no regular file")
-        check(status.st_size)
-        wanted = status.st_size if size is None else size
-        data = bytearray(wanted)
+    with open_regular_file(path) as file:
+        check(os.fstat(file.fileno()).st_size)
+        data = bytearray(size)
         view, done = memoryview(data), 0
         file.seek(offset)
-        while done < wanted:
+        while done < size:
             count = file.readinto(view[done:])
             if not count:
                 raise OSError(f"{os.fspath(path)!r} ended early")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from .analysis import Analysis, Problems, Step
 from .errors import Unsupported
 from .lowering import Lowering
+from .model_file import ModelFile
 from .node import Node
 from .numpy_graph import Budget, NumpyGraph
 from .parse import opset_of, parse
@@ -44,7 +46,8 @@ def load(model: str | os.PathLike[str] | bytes) -> Graph:
     ----------
     model
         The path of a .onnx file, or its bytes. Data that the file keeps in others are read from
-        its own folder only, and not if bytes are given.
+        its own folder only, and not if bytes are given. The file is mapped, its weights are read
+        when the graph is compiled: a file that was written to since then is refused.
 
     Returns
     -------
@@ -66,10 +69,10 @@ def load(model: str | os.PathLike[str] | bytes) -> Graph:
     >>> graph = ob.onnx.load("model.onnx")  # doctest: +SKIP
     >>> net = ob.compile(graph, (1, 3, 224, 224))  # doctest: +SKIP
     """
-    proto, external = parse(model)
+    proto, file, external = parse(model)
     opset, graph = opset_of(proto), proto.graph
     problems, reader = Problems(), TensorReader(external)
-    constants = _initializers(graph, reader, problems)
+    constants = _initializers(graph, file, reader, problems)
     inputs = [_value(v, problems) for v in graph.input if v.name not in constants]
     if len({v.name for v in inputs}) != len(inputs):
         raise ValueError("onnx.load: two inputs have the same name")
@@ -89,7 +92,7 @@ def load(model: str | os.PathLike[str] | bytes) -> Graph:
     analysis.run(nodes, [v.name for v in graph.output])
     problems.check()
     outputs = [Value(v.name, _shape(v), str(dtype)) for v in graph.output]
-    return Graph(inputs, outputs, dtype, opset, analysis.static, analysis.steps, budget)
+    return Graph(inputs, outputs, dtype, opset, analysis.static, analysis.steps, budget, file)
 
 
 class Graph:
@@ -115,10 +118,11 @@ class Graph:
         static: dict[str, np.ndarray],
         steps: list[Step],
         budget: int,
+        file: ModelFile,
     ) -> None:
         self.inputs, self.outputs, self.opset = inputs, outputs, opset
         self.dtype = str(dtype)
-        self._static, self._steps, self._budget = static, steps, budget
+        self._static, self._steps, self._budget, self._file = static, steps, budget, file
 
     def __repr__(self) -> str:
         inputs, outputs = (
@@ -148,8 +152,9 @@ class Graph:
 
         ``layout`` is how the caller's arrays of four dimensions will lie. ``visit`` is called after
         each step with its inputs and results. Raises ValueError that names the node which cannot
-        take what it gets.
+        take what it gets, or the model's file if it has changed.
         """
+        self._file.check()
         lowering = Lowering(core, np.dtype(self.dtype), self._static, Budget(self._budget))
         for given, shape in zip(self.inputs, self._checked(input_shapes), strict=True):
             lowering.values[given.name] = core.input(given.name, shape, layout)
@@ -159,6 +164,10 @@ class Graph:
                 visit(step, inputs, results)
         for output in self.outputs:
             core.output(output.name, lowering.as_value(output.name), layout)
+
+    def forget(self) -> None:
+        """Keep no weights in memory: they are read from the model's file when they are needed."""
+        self._file.forget()
 
     def _checked(self, input_shapes: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
         """Return the shapes after a comparison with the sizes that the model fixes."""
@@ -177,14 +186,15 @@ class Graph:
 
 
 def _initializers(
-    graph: onnx.GraphProto, reader: TensorReader, problems: Problems
+    graph: onnx.GraphProto, file: ModelFile, reader: TensorReader, problems: Problems
 ) -> dict[str, np.ndarray]:
     constants: dict[str, np.ndarray] = {}
-    for tensor in graph.initializer:
+    for tensor, region in zip_longest(graph.initializer, file.regions):
         if tensor.name in constants:
             raise ValueError(f"onnx.load: two tensors have the name {tensor.name!r}")
         try:
-            constants[tensor.name] = reader(tensor, f"onnx.load: tensor {tensor.name!r}")
+            data = file.data[region.begin : region.end] if region else None
+            constants[tensor.name] = reader(tensor, f"onnx.load: tensor {tensor.name!r}", data)
         except Unsupported as problem:
             problems.add(f"tensor {tensor.name!r} of {problem}")
             constants[tensor.name] = np.zeros((), np.float32)

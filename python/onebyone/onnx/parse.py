@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from .external import ExternalData, read_regular_file
+from .external import ExternalData
+from .model_file import ModelFile
 
 if TYPE_CHECKING:
     import onnx
@@ -19,8 +20,8 @@ _LARGEST = 2**31 - 1
 """Bytes of one protobuf message, by its specification."""
 
 
-def parse(model: Any) -> tuple[onnx.ModelProto, ExternalData | None]:
-    """Return the model of a file, or of bytes, and what reads the data files beside it.
+def parse(model: Any) -> tuple[onnx.ModelProto, ModelFile, ExternalData | None]:
+    """Return the model of a file, or of bytes; where its tensors are; what reads those beside it.
 
     Raises ImportError without the package ``onnx``, OSError if the file cannot be read, ValueError
     if it holds no ONNX model, TypeError for anything but a path or bytes.
@@ -34,10 +35,11 @@ def parse(model: Any) -> tuple[onnx.ModelProto, ExternalData | None]:
     from google.protobuf.message import DecodeError
 
     if isinstance(model, (bytes, bytearray, memoryview)):
-        data, where, external = bytes(model), "onnx.load: these bytes", None
+        where, external = "onnx.load: these bytes", None
+        file = ModelFile(bytes(model))
     elif isinstance(model, (str, os.PathLike)):
         where = f"onnx.load: {os.fspath(model)!r}"
-        data = bytes(read_regular_file(model, lambda size: _check_size(size, where)))
+        file = ModelFile(model, lambda size: _check_size(size, where))
         external = ExternalData(os.path.dirname(os.path.abspath(os.fspath(model))))
     else:
         raise TypeError(
@@ -45,12 +47,12 @@ def parse(model: Any) -> tuple[onnx.ModelProto, ExternalData | None]:
         )
     proto = onnx.ModelProto()
     try:
-        proto.ParseFromString(data)
+        proto.ParseFromString(file.message)
     except (DecodeError, RuntimeError) as error:
         raise ValueError(f"{where} cannot be parsed as an ONNX model: {error}") from None
     if not proto.graph.output:
         raise ValueError(f"{where} cannot be used as an ONNX model: no graph with outputs in it")
-    return proto, external
+    return proto, file, external
 
 
 def opset_of(proto: onnx.ModelProto) -> int:

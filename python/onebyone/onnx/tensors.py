@@ -65,8 +65,10 @@ class TensorReader:
     def __init__(self, external: ExternalData | None) -> None:
         self._external = external
 
-    def __call__(self, tensor: onnx.TensorProto, where: str) -> np.ndarray:
-        """Return the tensor as a read-only array.
+    def __call__(
+        self, tensor: onnx.TensorProto, where: str, data: memoryview | None = None
+    ) -> np.ndarray:
+        """Return the tensor as a read-only array; of ``data``, if its own were left elsewhere.
 
         Raises Unsupported that names a type without a NumPy equivalent, ValueError that begins with
         ``where`` for a tensor at odds with itself.
@@ -81,7 +83,7 @@ class TensorReader:
         if tensor.data_location == 1:
             array = self._read_external(tensor, dtype, count, where)
         elif tensor.HasField("raw_data"):
-            raw = tensor.raw_data
+            raw = tensor.raw_data if data is None else data
             if len(raw) != count * dtype.itemsize:
                 raise _wrong_size(where, shape, dtype, f"{len(raw)} bytes")
             array = np.frombuffer(raw, dtype.newbyteorder("<"))
