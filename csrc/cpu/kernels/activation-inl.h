@@ -21,24 +21,24 @@ struct FloatMath {
   using Vec = typename S::Vec;
   using IntVec = typename S::IntVec;
 
-  // e^x = 2^n e^r, |r| <= ln2/2 (Cody and Waite's two-part ln2); relative error of the polynomial 3e-9.
-  // 2^n is applied as 2^(n - 1) * 2, so that results overflow into infinity; below 2^-125 they are 0 and not
-  // denormal: a denormal costs whatever multiplies it a hundred cycles.
+  // e^x = 2^(n - 1) 2 e^r, |r| <= ln2/2 (Cody and Waite's two-part ln2); minimax polynomial of 2 e^r,
+  // relative error 3e-9. x / ln2 + kRound has n + 126, the exponent's bits of 2^(n - 1), in its last bits: n
+  // = 128 overflows into infinity, and n = -126, below 2^-125.5, gives 0 and not a denormal: a denormal costs
+  // whatever multiplies it a hundred cycles.
   static ONEBYONE_INLINE Vec exp(Vec x) {
     x = S::at_least(S::at_most(x, S::broadcast(89.0f)), S::broadcast(-87.5f));
-    const Vec round = S::broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+    const Vec round = S::broadcast(12582912.0f + 126.0f);  // 1.5 * 2^23: adding it rounds to an integer
     const Vec shifted = x * 1.44269504088896f + round;
     const Vec n = shifted - round;
     const Vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    Vec q = S::broadcast(1.9890980891e-4f);
-    q = q * r + 1.39336410320e-3f;
-    q = q * r + 8.33331093445e-3f;
-    q = q * r + 4.166646500604e-2f;
-    q = q * r + 1.6666666681614e-1f;
-    q = q * r + 5.000000013457727e-1f;
-    const Vec p = q * (r * r) + r + 1.0f;
-    const IntVec exponent = (IntVec)shifted - (IntVec)round;
-    return p * (Vec)((exponent + 126) << 23) * 2.0f;
+    Vec q = S::broadcast(2.8122554e-3f);
+    q = q * r + 1.6758041e-2f;
+    q = q * r + 8.332955e-2f;
+    q = q * r + 3.333273e-1f;
+    q = q * r + 1.0000001f;
+    q = q * r + 2.0f;
+    q = q * r + 2.0f;
+    return q * (Vec)((IntVec)shifted << 23);
   }
 
   static ONEBYONE_INLINE Vec abs(Vec x) { return (Vec)((IntVec)x & 0x7fffffff); }
@@ -120,34 +120,65 @@ ONEBYONE_INLINE typename S::Vec clip(typename S::Vec v, typename S::Scalar lo, t
   return S::at_most(S::at_least(v, S::broadcast(lo)), S::broadcast(hi));
 }
 
-// dst[i] = f(src[i]), i < n.
+// dst[i] = f(src[i]), i < n. dst may be src.
 template <class S, class F>
 ONEBYONE_INLINE void map(const typename S::Scalar* src, typename S::Scalar* dst, int64_t n, F f) {
-  int64_t i = 0;
-  for (; i + S::kLanes <= n; i += S::kLanes) S::store(dst + i, f(S::load(src + i)));
-  const int rest = static_cast<int>(n - i);
-  if (rest > 0) S::store_first(dst + i, f(S::load_first(src + i, rest)), rest);
+  if (n >= S::kLanes) {
+    // The last vector may overlap the one before: it is made first.
+    const typename S::Vec last = f(S::load(src + n - S::kLanes));
+    for (int64_t i = 0; i < n - S::kLanes; i += S::kLanes) S::store(dst + i, f(S::load(src + i)));
+    S::store(dst + n - S::kLanes, last);
+  } else if (n > 0) {
+    S::store_first(dst, f(S::load_first(src, static_cast<int>(n))), static_cast<int>(n));
+  }
+}
+
+// Rows of an array.
+template <class T>
+struct ActivateArgs {
+  const T* src;
+  T* dst;
+  int64_t rows, n, stride;
+};
+
+template <class S, class F>
+ONEBYONE_INLINE void map_rows(const ActivateArgs<typename S::Scalar>& args, F f) {
+  for (int64_t r = 0; r < args.rows; ++r)
+    map<S>(args.src + r * args.stride, args.dst + r * args.stride, args.n, f);
 }
 
 template <class T, int kBytes>
-void activate(const Activation& activation, const T* src, T* dst, int64_t n) {
+void activate_rows(const Activation& activation, const ActivateArgs<T>& args) {
   using S = Simd<T, kBytes>;
   using Math = typename MathOf<T, kBytes>::Type;
   using Vec = typename S::Vec;
   const T a = static_cast<T>(activation.a), b = static_cast<T>(activation.b);
   switch (activation.kind) {
-    case ActivationKind::kNone: return map<S>(src, dst, n, [](Vec v) { return v; });
-    case ActivationKind::kClip: return map<S>(src, dst, n, [a, b](Vec v) { return clip<S>(v, a, b); });
-    case ActivationKind::kLeakyRelu: return map<S>(src, dst, n, [a](Vec v) { return v > T(0) ? v : v * a; });
-    case ActivationKind::kSigmoid: return map<S>(src, dst, n, [](Vec v) { return Math::sigmoid(v); });
-    case ActivationKind::kTanh: return map<S>(src, dst, n, [](Vec v) { return Math::tanh(v); });
-    case ActivationKind::kSilu: return map<S>(src, dst, n, [](Vec v) { return v / (T(1) + Math::exp(-v)); });
+    case ActivationKind::kNone: return map_rows<S>(args, [](Vec v) { return v; });
+    case ActivationKind::kClip: return map_rows<S>(args, [a, b](Vec v) { return clip<S>(v, a, b); });
+    case ActivationKind::kLeakyRelu: return map_rows<S>(args, [a](Vec v) { return v > T(0) ? v : v * a; });
+    case ActivationKind::kSigmoid: return map_rows<S>(args, [](Vec v) { return Math::sigmoid(v); });
+    case ActivationKind::kTanh: return map_rows<S>(args, [](Vec v) { return Math::tanh(v); });
+    case ActivationKind::kSilu: return map_rows<S>(args, [](Vec v) { return v / (T(1) + Math::exp(-v)); });
     case ActivationKind::kHardswish:
-      return map<S>(src, dst, n, [](Vec v) { return v * (clip<S>(v + T(3), 0, 6) / T(6)); });
+      return map_rows<S>(args, [](Vec v) { return v * (clip<S>(v + T(3), 0, 6) * T(1.0 / 6)); });
     case ActivationKind::kHardsigmoid:
-      return map<S>(src, dst, n, [](Vec v) { return clip<S>(v + T(3), 0, 6) / T(6); });
-    case ActivationKind::kGelu: return map<S>(src, dst, n, [](Vec v) { return Math::gelu(v); });
+      return map_rows<S>(args, [](Vec v) { return clip<S>(v + T(3), 0, 6) * T(1.0 / 6); });
+    case ActivationKind::kGelu: return map_rows<S>(args, [](Vec v) { return Math::gelu(v); });
   }
+}
+
+// Rows of n elements, `stride` apart, in place.
+template <class T, int kBytes>
+ONEBYONE_INLINE void activate_in_place(const Activation& activation, T* data, int64_t rows, int64_t n,
+                                       int64_t stride) {
+  const bool dense = n == stride;
+  activate_rows<T, kBytes>(activation, {data, data, dense ? 1 : rows, dense ? rows * n : n, stride});
+}
+
+template <class T, int kBytes>
+void activate(const Activation& activation, const T* src, T* dst, int64_t n) {
+  activate_rows<T, kBytes>(activation, {src, dst, 1, n, n});
 }
 
 }  // namespace

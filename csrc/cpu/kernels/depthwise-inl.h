@@ -282,8 +282,7 @@ void depthwise(const DepthwiseArgs<T>& args) {
       }
     }
     if (activation.kind > ActivationKind::kClip)
-      for (int64_t i = 0; i < args.ow; ++i)
-        activate<T, kBytes>(activation, a.out + i * a.ld, a.out + i * a.ld, n + (a.vectors - 1) * kLanes);
+      activate_in_place<T, kBytes>(activation, a.out, args.ow, n + (a.vectors - 1) * kLanes, a.ld);
   }
 }
 

@@ -20,6 +20,9 @@ constexpr int64_t kSumBlock = 128;
 // tile of a column fetches for all (AVX-512; AVX2 1.21 and 1.25).
 constexpr int kLine = 64;
 
+// Of C, beside a panel of B in L1.
+constexpr int64_t kActivateBytes = 8 * 1024;
+
 // GemmTile::finish for a tile at row i, column j of whose last vector `tail` columns lie in C. acc: its rows
 // of `vecs` vectors. One copy for all tiles: inlined into each, it would be most of the code.
 template <class S>
@@ -297,17 +300,17 @@ void gemm(const GemmArgs<T>& args) {
     if (count == 0) return;
     const int64_t columns = args.n - j < vecs * S::kLanes ? args.n - j : vecs * S::kLanes;
     const int tail = static_cast<int>(columns - (vecs - 1) * S::kLanes);
-    tiles.run[rows - 1][vecs - 1](args, i, count, j, tail, args.b + j / kNr * args.b_panel_stride, ahead,
-                                  step);
-    // Costlier activations run over these rows of C while they are in L1; over all of them as one where
-    // nothing lies between: a row of a few columns would leave most lanes idle.
-    if (args.epilogue && args.epilogue->activation.kind > ActivationKind::kClip) {
-      const bool whole = columns == args.ldc;
-      const int64_t pieces = whole ? 1 : rows * count, length = whole ? rows * count * columns : columns;
-      for (int64_t p = 0; p < pieces; ++p) {
-        T* piece = args.c + (i + p) * args.ldc + j;
-        activate<T, kBytes>(args.epilogue->activation, piece, piece, length);
-      }
+    const T* const b = args.b + j / kNr * args.b_panel_stride;
+    const bool costly = args.epilogue && args.epilogue->activation.kind > ActivationKind::kClip;
+    if (!costly) return tiles.run[rows - 1][vecs - 1](args, i, count, j, tail, b, ahead, step);
+    // Costlier activations run over the rows of C that are in L1.
+    const int64_t most = 1 + kActivateBytes / (rows * columns * static_cast<int64_t>(sizeof(T)));
+    for (int64_t made; count > 0; count -= made, i += made * rows) {
+      made = count < most ? count : most;
+      tiles.run[rows - 1][vecs - 1](args, i, made, j, tail, b, ahead, step);
+      activate_in_place<T, kBytes>(args.epilogue->activation, args.c + i * args.ldc + j, made * rows, columns,
+                                   args.ldc);
+      if (ahead) ahead += made * depth * step;
     }
   };
   // Rows [i, i + m). They are shared evenly: 49 rows are nine tiles of 5 or 6, not eight of 6 and one of 1.

@@ -85,9 +85,7 @@ void transpose(const TransposeArgs<T>& args) {
     }
   }
   if (args.activation.kind > ActivationKind::kClip)
-    for (int64_t j = 0; j < args.columns; ++j)
-      activate<T, kBytes>(args.activation, args.dst + j * args.dst_stride, args.dst + j * args.dst_stride,
-                          args.rows);
+    activate_in_place<T, kBytes>(args.activation, args.dst, args.columns, args.rows, args.dst_stride);
 }
 
 }  // namespace
