@@ -30,6 +30,13 @@ class ConvAlgorithm {
     throw std::logic_error("run_part: this algorithm has no parts");
   }
 
+  // As run, x's channel c of image n multiplied with factors[n * ic + c]: the gates of squeeze-and-excite.
+  // Only the channels-last GEMM can.
+  virtual void run_scaled(const ImageView<const T>&, const T* /*factors*/, const T* /*residual*/, T* /*out*/,
+                          int /*threads*/) const {
+    throw std::logic_error("run_scaled: this algorithm takes no factors");
+  }
+
   // Working memory of each thread.
   virtual int64_t scratch_bytes() const { return 0; }
   // Packed weights and biases.

@@ -54,25 +54,59 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
   int64_t weight_bytes() const override { return weight_.bytes() + bias_.bytes(); }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
-    const int64_t pixels = g_.batch * g_.out_pixels();
+    run_pixels({x, residual, out, 0, weight_.data()}, g_.batch * g_.out_pixels(), threads);
+  }
+
+  // The weights are scaled, for each image anew.
+  void run_scaled(const ImageView<const T>& x, const T* factors, const T* residual, T* out,
+                  int threads) const override {
+    if (g_.taps() * g_.groups != 1) throw std::logic_error("run_scaled: only 1x1 of one group takes factors");
+    const int64_t panel = depth_ * plan_.nr;
+    AlignedBuffer<T> scaled(weight_.size());
+    for (int64_t n = 0; n < g_.batch; ++n) {
+      for (int64_t at = 0; at < weight_.size(); at += panel)
+        kernels_.elementwise({.kind = ElementwiseKind::kMul,
+                              .rows = depth_,
+                              .n = plan_.nr,
+                              .in = {{weight_.data() + at, plan_.nr, 1}, {factors + n * g_.ic, 1, 0}, {}},
+                              .out = scaled.data() + at,
+                              .out_row = plan_.nr,
+                              .activation = {}});
+      ImageView<const T> image = x;
+      image.data += n * x.sn;
+      const int64_t at = n * g_.out_pixels() * step_;
+      run_pixels({image, residual ? residual + at : nullptr, out + at, 0, scaled.data()}, g_.out_pixels(),
+                 threads);
+    }
+  }
+
+  void run_part(const ImageView<const T>& x, const T* residual, T* out, int64_t begin,
+                int64_t end) const override {
+    if (begin < end) run_task({x, residual, out, begin, weight_.data()}, begin, end, 0, g_.groups * panels_);
+  }
+
+ private:
+  static constexpr int64_t kElement = sizeof(T);
+
+  struct Tensors {
+    const ImageView<const T>& x;
+    const T* residual;
+    T* out;
+    int64_t first;    // the pixel that residual and out point at
+    const T* weight;  // packed
+  };
+
+  void run_pixels(const Tensors& t, int64_t pixels, int threads) const {
     const int64_t column_units = g_.groups * panels_;
     if (pixels == 0 || column_units == 0) return;
     // To the single pixel: 49 by two threads are 25 and 24, which are tiles of 8 or 9 rows.
     const TaskGrid grid = split_output(g_, plan_, kElement, pixels, column_units, plan_.nr, threads);
     parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
       const int64_t r = task / grid.columns, c = task % grid.columns;
-      run_task({x, residual, out, 0}, part_begin(pixels, grid.rows, r), part_begin(pixels, grid.rows, r + 1),
+      run_task(t, part_begin(pixels, grid.rows, r), part_begin(pixels, grid.rows, r + 1),
                part_begin(column_units, grid.columns, c), part_begin(column_units, grid.columns, c + 1));
     });
   }
-
-  void run_part(const ImageView<const T>& x, const T* residual, T* out, int64_t begin,
-                int64_t end) const override {
-    if (begin < end) run_task({x, residual, out, begin}, begin, end, 0, g_.groups * panels_);
-  }
-
- private:
-  static constexpr int64_t kElement = sizeof(T);
 
   bool fetches() const { return weight_.size() * kElement > kFetchedBytes; }
 
@@ -81,13 +115,6 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
     for (const KBlock& block : blocks_) segments = std::max(segments, block.taps);
     return round_up(plan_.mc * segments * static_cast<int64_t>(sizeof(T*)), kCacheLine);
   }
-
-  struct Tensors {
-    const ImageView<const T>& x;
-    const T* residual;
-    T* out;
-    int64_t first;  // the pixel that residual and out point at
-  };
 
   // Output pixels [row_begin, row_end) x panels [panel_begin, panel_end), counted through all groups.
   void run_task(const Tensors& t, int64_t row_begin, int64_t row_end, int64_t panel_begin,
@@ -116,7 +143,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
           epilogue.activation = activation_;
           if (bias_.size()) epilogue.bias_n = bias_.data() + (group * panels_ + local) * plan_.nr;
           if (t.residual) epilogue.residual = t.residual + at;
-          const T* b = weight_.data() + ((group * panels_ + local) * depth_ + k) * plan_.nr;
+          const T* b = t.weight + ((group * panels_ + local) * depth_ + k) * plan_.nr;
           const bool last = &block == &blocks_.back();
           const T* next_b = b + (last ? -k : block.taps * block.channels) * plan_.nr;
           kernels_.gemm({.m = rows,

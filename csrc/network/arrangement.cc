@@ -75,7 +75,7 @@ class Arranger {
   enum class ChainRole { kNone, kPixels, kPointwise, kRows };
   ChainRole role_of(const NodeT& node) const {
     const auto* conv = std::get_if<ConvOp<T>>(&node.op);
-    if (!conv) return ChainRole::kNone;
+    if (!conv || conv->scaled) return ChainRole::kNone;
     const ConvPlan plan = maker_.conv_plan(conv_spec_of(graph_, maker_, node, *conv, 0), *conv);
     if (Chain<T>::by_rows(plan)) return ChainRole::kRows;
     if (!Chain<T>::by_pixels(plan)) return ChainRole::kNone;

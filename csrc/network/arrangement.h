@@ -33,7 +33,8 @@ Arrangement arrange(const Graph<T>& graph, const StepMaker<T>& maker);
 template <class T>
 ConvSpec conv_spec_of(const Graph<T>& graph, const StepMaker<T>& maker, const Node<T>& node,
                       const ConvOp<T>& op, int64_t out_step) {
-  return maker.conv_spec(node.name, op, graph.shape(node.inputs[0]), node.inputs.size() > 1, out_step);
+  return maker.conv_spec(node.name, op, graph.shape(node.inputs[0]), node.inputs.size() > op.residual_at(),
+                         out_step);
 }
 
 }  // namespace onebyone

@@ -174,22 +174,22 @@ class Compiler {
 
   // Convolutions and linear layers: the residual must lie as the output does.
   template <class Step, class Make>
-  void emit_product(const NodeT& node, const Slot& x, const AxisOrder& order, const Step& step_of,
+  void emit_product(const NodeT& node, std::vector<Slot> inputs, const AxisOrder& order, const Step& step_of,
                     const Make& make) {
     const Slot target = place(node.output, order);
     Slot out = target;
     if (!step_of(out)) out = temporary(graph_.shape(node.output), order);
-    std::vector<Slot> inputs{x};
-    if (node.inputs.size() > 1) {
+    if (node.inputs.size() > inputs.size()) {
+      const ValueId added = node.inputs[inputs.size()];
       const bool image = order == channels_last();
-      Slot residual = image ? with_channels_last(node.inputs[1]) : at(node.inputs[1]);
+      Slot residual = image ? with_channels_last(added) : at(added);
       if (!same_strides(residual, out)) {
         if (!is_dense(out, order)) out = temporary(graph_.shape(node.output), order);
         if (!same_strides(residual, out)) residual = dense_copy(residual, order);
       }
       inputs.push_back(residual);
     }
-    emit(make(*step_of(out)), node.name, inputs, out);
+    emit(make(*step_of(out)), node.name, std::move(inputs), out);
     if (out.buffer != target.buffer) emit_copy(node.name, out, target);
   }
 
@@ -197,8 +197,12 @@ class Compiler {
     std::vector<const NodeT*> stages{&node};
     const std::vector<int>& before = arranged_.before_in_chain;
     for (int i = before[now_]; i != kNoNode; i = before[i]) stages.insert(stages.begin(), &graph_.nodes()[i]);
-    const Slot x = with_channels_last(stages[0]->inputs[0]);
-    emit_product(node, x, channels_last(), pixel_step, [&](int64_t step) {
+    std::vector<Slot> inputs{with_channels_last(stages[0]->inputs[0])};
+    if (op.scaled) {
+      const Slot factors = at(node.inputs[1]);
+      inputs.push_back(is_dense(factors, row_major()) ? factors : dense_copy(factors, row_major()));
+    }
+    emit_product(node, std::move(inputs), channels_last(), pixel_step, [&](int64_t step) {
       if (stages.size() == 1) return maker_.conv(spec_of(node, op, step), op);
       std::vector<std::pair<ConvSpec, const ConvOp<T>*>> specs;
       for (const NodeT* stage : stages) {
@@ -213,7 +217,7 @@ class Compiler {
     Slot x = at(node.inputs[0]);
     if (!row_step(x)) x = dense_copy(x, row_major());
     const int64_t x_step = *row_step(x);
-    emit_product(node, x, row_major(), row_step, [&](int64_t step) {
+    emit_product(node, {x}, row_major(), row_step, [&](int64_t step) {
       return maker_.linear(node.name, op, graph_.shape(node.inputs[0]), x_step, node.inputs.size() > 1, step);
     });
   }

@@ -21,6 +21,7 @@ class Fuser {
     each(&Fuser::scale_shift_of_constant);
     each(&Fuser::known_activation);
     each(&Fuser::padding_into_convolution);
+    each(&Fuser::factors_into_pointwise);
     each(&Fuser::scale_shift_into_producer);
     each(&Fuser::known_activation);
     each(&Fuser::without_effect);
@@ -277,6 +278,33 @@ class Fuser {
     drop_chain(padded);
   }
 
+  // x * factors (N, C, 1, 1) before a 1x1 convolution, the end of squeeze-and-excite. The convolution scales
+  // its weights, which is less work than a pass over the image where that has more pixels than outputs.
+  void factors_into_pointwise(size_t i) {
+    NodeT& node = nodes_[i];
+    auto* conv = std::get_if<ConvOp<T>>(&node.op);
+    if (!conv || uses_[node.inputs[0]] != 1) return;
+    const auto* product = made_by<BinaryOp>(node.inputs[0]);
+    if (!product || product->kind != BinaryKind::kMul || product->activation.kind != ActivationKind::kNone)
+      return;
+    const Dims x = shape(node.inputs[0]), y = shape(node.output);
+    const ImageView<const T>& w = conv->weights.weight;
+    if (w.height != 1 || w.width != 1 || conv->groups != 1 || conv->stride.h != 1 || conv->stride.w != 1 ||
+        x[2] != y[2] || x[3] != y[3] || x[1] < 2 || x[2] * x[3] <= y[1])
+      return;
+    const std::vector<ValueId> operands = maker(node.inputs[0]).inputs;
+    for (const int side : {0, 1}) {
+      const ValueId image = operands[side], factors = operands[1 - side];
+      if (shape(image) != x || shape(factors) != Dims{x[0], x[1], 1, 1}) continue;
+      conv->scaled = true;
+      const ValueId scaled = node.inputs[0];
+      ++uses_[image], ++uses_[factors];
+      node.inputs = {image, factors};
+      --uses_[scaled];
+      return drop_chain(scaled);
+    }
+  }
+
   // What a product's output is multiplied and shifted by lands in its weights.
   struct Target {
     Folded* folded;
@@ -287,7 +315,7 @@ class Fuser {
   std::optional<Target> open_product(NodeT& node) {
     const Dims& s = shape(node.output);
     if (auto* conv = std::get_if<ConvOp<T>>(&node.op))
-      if (conv->activation.kind == ActivationKind::kNone && node.inputs.size() == 1)
+      if (conv->activation.kind == ActivationKind::kNone && node.inputs.size() == conv->residual_at())
         return Target{&conv->folded, 1, s[1]};
     if (auto* conv = std::get_if<ConvTransposeOp<T>>(&node.op))
       if (conv->activation.kind == ActivationKind::kNone) return Target{&conv->folded, 1, s[1]};
@@ -353,7 +381,8 @@ class Fuser {
       // The product moves here, where both are known.
       std::string name = before.name;
       Op<T> op = std::move(before.op);
-      const std::vector<ValueId> inputs{before.inputs[0], other};
+      std::vector<ValueId> inputs = before.inputs;
+      inputs.push_back(other);
       before.output = kDead;
       uses_[product] = 0;
       node.name = std::move(name);

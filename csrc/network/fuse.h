@@ -10,6 +10,7 @@ namespace onebyone {
 //   a product, sum, ... with a constant along one axis           -> scale and shift
 //   x * sigmoid(x), x * hardsigmoid(x), x * clip(x + 3, 0, 6)    -> silu, hardswish
 //   zero padding before a convolution                            -> the convolution's padding
+//   a product with factors of channels before a 1x1 convolution  -> the convolution's factors
 //   scale and shift after a convolution (batch normalisation),
 //   after a linear layer, after another scale and shift          -> into the weights
 //   the sum with another tensor after a convolution              -> its residual

@@ -42,13 +42,16 @@ struct Folded {
   std::vector<double> scale, shift;
 };
 template <class T>
-struct ConvOp {  // x, and the residual if there is one
+struct ConvOp {  // x, its factors if it is scaled, and the residual if there is one
   ConvWeights<T> weights;
   Pair stride, dilation;
   Edges padding;
   int64_t groups;
   Folded folded;
   Activation activation;
+  bool scaled = false;  // x is multiplied with factors (N, C, 1, 1)
+
+  size_t residual_at() const { return scaled ? 2 : 1; }  // among the inputs, if there is one
 };
 template <class T>
 struct ConvTransposeOp {  // x

@@ -129,7 +129,17 @@ ConvPlan StepMaker<T>::conv_plan(const ConvSpec& spec, const ConvOp<T>& op) cons
 
 template <class T>
 Step<T> StepMaker<T>::conv(const ConvSpec& spec, const ConvOp<T>& op) const {
-  return conv2d("conv", make_conv(spec, op.weights, op.folded));
+  const ConvPtr conv = make_conv(spec, op.weights, op.folded);
+  Step<T> step = conv2d("conv", conv);
+  if (op.scaled) {
+    step.describe = [conv](int threads) { return "scaled " + conv->describe(threads); };
+    step.run = [conv](const TensorView<const T>* in, const TensorView<T>& out, int threads) {
+      conv->algorithm().run_scaled(as_image(in[0]), in[1].data,
+                                   conv->problem().residual ? in[2].data : nullptr, out.data,
+                                   useful_threads(conv->geometry(), threads));
+    };
+  }
+  return step;
 }
 
 template <class T>

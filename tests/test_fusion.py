@@ -1,0 +1,116 @@
+"""What a compiled network computes in one step: where it may, and equal to onnxruntime."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+import onebyone as ob
+from onnx_helpers import check, helper, model, random_inputs
+
+node = helper.make_node
+F = np.float32
+
+
+def steps(data, shapes):
+    """The network's operations as text."""
+    return repr(ob.compile(ob.onnx.load(data), shapes))
+
+
+def gated(x, outputs, *, kernel=1, residual=False, gate=None, swap=False, reads=1):
+    """Squeeze-and-excite (or a product with ``gate``, a shape) before a convolution."""
+    rng = np.random.default_rng(1)
+    channels = x[1]
+    weight = rng.uniform(-1, 1, (outputs, channels, kernel, kernel)).astype(F)
+    bias = rng.uniform(-1, 1, outputs).astype(F)
+    excite = rng.uniform(-1, 1, (channels, channels, 1, 1)).astype(F)
+    inputs, constants = {"x": x}, {"w": weight, "b": bias, "e": excite}
+    nodes = []
+    if gate is None:
+        nodes += [
+            node("GlobalAveragePool", ["x"], ["mean"]),
+            node("Conv", ["mean", "e"], ["excited"]),
+            node("Sigmoid", ["excited"], ["s"]),
+        ]
+    else:
+        inputs["s"] = gate
+    operands = ["s", "x"] if swap else ["x", "s"]
+    pads = [kernel // 2] * 4
+    nodes += [
+        node("Mul", operands, ["p"]),
+        node("Conv", ["p", "w", "b"], ["c"], pads=pads),
+    ]
+    outputs_read = ["y"]
+    if residual:
+        inputs["r"] = (x[0], outputs, *x[2:])
+        nodes += [node("Add", ["r", "c"], ["sum"]), node("Relu", ["sum"], ["y"])]
+    else:
+        nodes += [node("Sigmoid", ["c"], ["y"])]
+    if reads > 1:
+        outputs_read.append("p")
+    data = model(nodes, inputs, outputs_read, constants)
+    return data, list(inputs.values())
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize(
+    ("x", "outputs"),
+    [((1, 5, 4, 3), 7), ((3, 19, 7, 5), 33), ((2, 300, 9, 8), 17), ((1, 2, 1, 3), 1)],
+)
+def test_factors_of_channels_go_into_the_weights(x, outputs, swap, residual):
+    data, shapes = gated(x, outputs, swap=swap, residual=residual)
+    done = steps(data, shapes)
+    assert "scaled conv" in done and "binary" not in done
+    check(data, random_inputs(shapes))
+
+
+@pytest.mark.parametrize(
+    ("x", "outputs", "options"),
+    [
+        (
+            (2, 5, 4, 3),
+            12,
+            {},
+        ),  # as many outputs as pixels: the image is no larger than the weights
+        ((2, 5, 4, 3), 3, {"kernel": 3}),
+        ((2, 5, 4, 3), 3, {"reads": 2}),
+        ((2, 5, 4, 3), 3, {"gate": (1, 5, 1, 1)}),
+        ((2, 5, 4, 3), 3, {"gate": (2, 1, 4, 3)}),
+        ((2, 5, 4, 3), 3, {"gate": (2, 5, 4, 1)}),
+    ],
+)
+def test_other_products_stay(x, outputs, options):
+    data, shapes = gated(x, outputs, **options)
+    done = steps(data, shapes)
+    assert "scaled conv" not in done and "binary" in done
+    check(data, random_inputs(shapes))
+
+
+def test_factors_that_lie_apart():
+    """A gate cut from a wider one, and channels first."""
+    nodes = [
+        node("Slice", ["g", "start", "end", "axes"], ["cut"]),
+        node("Transpose", ["cut"], ["s"], perm=[2, 1, 0, 3]),
+        node("Mul", ["x", "s"], ["p"]),
+        node("Conv", ["p", "w"], ["y"]),
+    ]
+    weight = np.random.default_rng(0).uniform(-1, 1, (3, 6, 1, 1)).astype(F)
+    bounds = {"start": np.array([1]), "end": np.array([7]), "axes": np.array([1])}
+    shapes = {"x": (2, 6, 5, 3), "g": (1, 9, 2, 1)}
+    data = model(nodes, shapes, ["y"], {"w": weight, **bounds})
+    assert "scaled conv" in steps(data, list(shapes.values()))
+    check(data, random_inputs(shapes.values()))
+
+
+def test_scaled_images_depend_on_nothing_else():
+    """Neither on the batch around them nor on the threads."""
+    data, shapes = gated((3, 24, 29, 11), 40, gate=(3, 24, 1, 1), residual=True)
+    graph, inputs = ob.onnx.load(data), random_inputs(shapes)
+    want = ob.compile(graph, shapes, num_threads=1)(*inputs)
+    assert np.array_equal(ob.compile(graph, shapes, num_threads=3)(*inputs), want)
+    # The model's batch is fixed; another model has one image.
+    alone, single = gated((1, 24, 29, 11), 40, gate=(1, 24, 1, 1), residual=True)
+    one = ob.compile(ob.onnx.load(alone), single)
+    for i in range(3):
+        assert np.array_equal(one(*(x[i : i + 1] for x in inputs)), want[i : i + 1])
