@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "core/check.h"
+#include "core/parallel.h"
 #include "cpu/isa.h"
 
 namespace onebyone {
@@ -73,11 +74,12 @@ Conv2d<T>::Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const Ker
     : problem_(problem_of(spec, {weights.weight.batch, weights.weight.channels, weights.weight.height,
                                  weights.weight.width})),
       plan_(make_plan(spec.op, problem_, kernels)),
+      useful_threads_(onebyone::useful_threads(problem_, plan_, kMaxThreads)),
       algorithm_(make_algorithm(spec.op, problem_, plan_, weights, kernels)) {}
 
 template <class T>
 void Conv2d<T>::run(const ImageView<const T>& x, const T* residual, T* out, int threads) const {
-  const int team = useful_threads(problem_.geometry, threads);
+  const int team = useful_threads(threads);
   if (!verbose()) return algorithm_->run(x, residual, out, team);
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
@@ -90,7 +92,7 @@ void Conv2d<T>::run(const ImageView<const T>& x, const T* residual, T* out, int 
 
 template <class T>
 int64_t Conv2d<T>::workspace_bytes(int threads) const {
-  return algorithm_->scratch_bytes() * useful_threads(problem_.geometry, threads);
+  return algorithm_->scratch_bytes() * useful_threads(threads);
 }
 
 template <class T>

@@ -2,6 +2,7 @@
 // bench/ and the C++ tests; calls geometry, plan and one algorithm.
 #pragma once
 
+#include <algorithm>
 #include <string>
 
 #include "conv/algorithm.h"
@@ -48,6 +49,8 @@ class Conv2d {
   const ConvGeometry& geometry() const { return problem_.geometry; }
   const ConvProblem& problem() const { return problem_; }
   const ConvPlan& plan() const { return plan_; }
+  // Of so many threads those worth starting.
+  int useful_threads(int threads) const { return std::min(useful_threads_, threads); }
   int64_t workspace_bytes(int threads) const;
   const ConvAlgorithm<T>& algorithm() const { return *algorithm_; }
   int64_t weight_bytes() const { return algorithm_->weight_bytes(); }
@@ -56,6 +59,7 @@ class Conv2d {
  private:
   ConvProblem problem_;
   ConvPlan plan_;
+  int useful_threads_;
   ConvAlgorithmPtr<T> algorithm_;
 };
 

@@ -43,14 +43,15 @@ class Depthwise final : public ConvAlgorithm<T> {
     const bool one_run = run_ == g_.oc;
     const int64_t unit = one_run ? 1 : in_run;
     const int64_t units = one_run ? std::max<int64_t>(run_ / kernels_.lanes, 1) : vectors_ / in_run;
-    const TaskGrid grid = split_tasks(rows, units, threads);
-    parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
-      const int64_t r = task / grid.columns, c = task % grid.columns;
-      const int64_t row_end = part_begin(rows, grid.rows, r + 1);
-      const int64_t begin = part_begin(units, grid.columns, c) * unit;
-      const int64_t end = c + 1 == grid.columns ? vectors_ : part_begin(units, grid.columns, c + 1) * unit;
-      for (int64_t row = part_begin(rows, grid.rows, r); row < row_end; ++row)
-        run_row(x, residual, out, row, 0, begin, end);
+    // Consecutive rows, as the products around share pixels, and of the one in the middle some channels.
+    const int64_t tasks = std::min<int64_t>(threads, rows * units);
+    parallel_for(tasks, threads, [&](int64_t task) {
+      const int64_t last = part_begin(rows * units, tasks, task + 1);
+      for (int64_t at = part_begin(rows * units, tasks, task); at < last;) {
+        const int64_t begin = at % units, end = std::min(units, begin + last - at);
+        run_row(x, residual, out, at / units, 0, begin * unit, end == units ? vectors_ : end * unit);
+        at += end - begin;
+      }
     });
   }
 

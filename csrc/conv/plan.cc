@@ -24,8 +24,8 @@ constexpr int64_t kNarrowGroup = 16;
 // Padding that depthwise kernels lay out: at most so many times the image, or 1 MB of float32.
 constexpr double kPaddedImages = 16;
 constexpr int64_t kPaddedPixels = 16 * 1024;
-// About 10 us of arithmetic on one AVX2 core; starting and joining a team takes 2 to 5 us.
-constexpr int64_t kMacsPerThread = 250'000;
+// 2 us of one core: a team that is awake starts and ends in one.
+constexpr double kCyclesPerThread = 6000;
 // What estimates are printed in: milliseconds of one core at 3 GHz.
 constexpr double kCyclesPerMs = 3e6;
 // With fewer channels on either side the transforms cost more than they save.
@@ -128,9 +128,10 @@ TaskGrid split_output(const ConvGeometry& g, const ConvPlan& plan, int element_b
   });
 }
 
-int useful_threads(const ConvGeometry& geometry, int threads) {
-  const int64_t worth = geometry.macs() / kMacsPerThread;
-  return static_cast<int>(std::clamp<int64_t>(worth, 1, threads));
+int useful_threads(const ConvProblem& problem, const ConvPlan& plan, int threads) {
+  const double cycles = plan.algorithm == Algorithm::kReference ? static_cast<double>(problem.geometry.macs())
+                                                                : estimate_cycles(problem, plan);
+  return static_cast<int>(std::clamp<double>(cycles / kCyclesPerThread, 1, threads));
 }
 
 namespace {
@@ -319,7 +320,7 @@ std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threa
     text.precision(3);
     text << " estimate=" << estimate_cycles(problem, plan) / kCyclesPerMs << "ms";
   }
-  text << " threads=" << useful_threads(g, threads);
+  text << " threads=" << useful_threads(problem, plan, threads);
   return text.str();
 }
 

@@ -136,7 +136,7 @@ Step<T> StepMaker<T>::conv(const ConvSpec& spec, const ConvOp<T>& op) const {
     step.run = [conv](const TensorView<const T>* in, const TensorView<T>& out, int threads) {
       conv->algorithm().run_scaled(as_image(in[0]), in[1].data,
                                    conv->problem().residual ? in[2].data : nullptr, out.data,
-                                   useful_threads(conv->geometry(), threads));
+                                   conv->useful_threads(threads));
     };
   }
   return step;

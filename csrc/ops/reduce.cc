@@ -109,10 +109,14 @@ class Reducer {
   }
 
   // Rows of n elements of out are added to each other, by blocks of rows: shorter chains of rounding errors,
-  // and work for threads that does not depend on their number.
+  // and work for threads that does not depend on their number. Blocks enough that threads have different
+  // pixels of an image, as in the steps around: each of two reads half of 14x14x672 at once and no line that
+  // the other wrote.
   void reduce_rows(T* totals) const {
-    constexpr int64_t kRows = 256, kColumns = 512;
-    const int64_t rows = reduced_.size(), blocks = ceil_div(rows, kRows), columns = ceil_div(n_, kColumns);
+    constexpr int64_t kMostRows = 256, kLeastRows = 16, kBlocks = 4, kColumns = 512;
+    const int64_t rows = reduced_.size(), columns = ceil_div(n_, kColumns);
+    const int64_t block_rows = std::clamp(ceil_div(rows, kBlocks), kLeastRows, kMostRows);
+    const int64_t blocks = ceil_div(rows, block_rows);
     const Loops<1> kept(kept_.rank, kept_.shape, {kept_.x}),
         reduced(reduced_.rank, reduced_.shape, {reduced_.x});
     const int64_t outer = kept.size();
@@ -124,7 +128,7 @@ class Reducer {
       const T* x = x_ + column;
       kept.for_each_piece(k, k + 1, [&](const int64_t (&offset)[1], int64_t, int64_t) { x += offset[0]; });
       bool accumulate = false;
-      reduced.for_each_piece(block * kRows, std::min(rows, (block + 1) * kRows),
+      reduced.for_each_piece(block * block_rows, std::min(rows, (block + 1) * block_rows),
                              [&](const int64_t (&offset)[1], int64_t pieces, int64_t count) {
                                for (int64_t p = 0; p < pieces; ++p, accumulate = true)
                                  kernels_.reduce_rows({.kind = kind_,
