@@ -15,6 +15,8 @@ constexpr double kFmas = 2, kGemmShare = 0.92;
 constexpr double kTileCycles = 25, kCallCycles = 40;
 // Four cycles of latency on two ports: fewer accumulators than 8 do not keep them busy.
 constexpr double kBusyAccumulators = 8;
+// A tile of one vector loads for each product. A row that does not end with a vector is finished one by one.
+constexpr double kSingleVector = 4.0 / 3, kRaggedRowCycles = 20;
 // Bytes a cycle that one core reads: again and again from L3; from memory, and so the first time in a
 // network.
 constexpr double kL3Bytes = 14, kMemoryBytes = 8;
@@ -24,7 +26,9 @@ constexpr double kForeignBytes = 2;
 // The share of L2 that blocks may count on, and of L3.
 constexpr double kL2 = 448 << 10, kL3 = 24 << 20;
 // Winograd's transforms, for each point and vector: lines of up to 6 points, and of 7 or 8, which spill.
-constexpr double kInputCycles = 5, kOutputCycles = 4.5, kLongLine = 1.3;
+constexpr double kInputCycles = 6, kOutputCycles = 4.5, kLongLine = 1.15;
+// For each tile and run of four vectors a call; for each point of a run that ends within a vector its masks.
+constexpr double kTransformCycles = 60, kTransformVecs = 4, kMaskCycles = 15;
 // Transforming one filter for one point; packing one weight.
 constexpr double kFilterPointCycles = 9, kPackCycles = 3;
 
@@ -32,12 +36,15 @@ constexpr double kFilterPointCycles = 9, kPackCycles = 3;
 // sum.
 double overlapped(double compute, double stream) { return std::sqrt(compute * compute + stream * stream); }
 
-// Multiplications of m x n x k by register tiles of mr x nr.
+// Multiplications of m x n x k by register tiles of mr x nr; what is left of n joins the last panel.
 double gemm_cycles(const ConvPlan& plan, double m, double n, double k) {
-  const double row_tiles = std::ceil(m / plan.mr), panels = std::ceil(n / plan.nr);
-  const double vecs = static_cast<double>(plan.nr) / plan.lanes;
-  const double accumulators = std::max(m / row_tiles * vecs, kBusyAccumulators);
-  return row_tiles * panels * (k * accumulators / (kFmas * kGemmShare) + kTileCycles) + kCallCycles;
+  const double vecs = std::ceil(n / plan.lanes);
+  const double row_tiles = std::ceil(m / plan.mr);
+  const double panels = std::max(std::floor(vecs * plan.lanes / plan.nr), 1.0);
+  const double accumulators =
+      std::max(m / row_tiles * vecs / panels * (vecs > 1 ? 1 : kSingleVector), kBusyAccumulators);
+  return row_tiles * panels * (k * accumulators / (kFmas * kGemmShare) + kTileCycles) +
+         (n < vecs * plan.lanes ? m * kRaggedRowCycles : 0) + kCallCycles;
 }
 
 // Dot products read all weights, and are fast enough for it.
@@ -46,6 +53,15 @@ double dot_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const double weights = static_cast<double>(g.oc * g.ic), rows = static_cast<double>(g.batch);
   return overlapped(rows * (weights / plan.lanes + static_cast<double>(g.oc)),
                     weights * problem.element_bytes / kMemoryBytes);
+}
+
+// Reading the input and writing the output where they do not stay in L2; a line that is written travels
+// twice.
+double image_cycles(const ConvProblem& problem) {
+  const ConvGeometry& g = problem.geometry;
+  const double elements = static_cast<double>(g.batch * g.ic * g.ih * g.iw) +
+                          2.0 * static_cast<double>(g.batch * g.oc * g.out_pixels());
+  return std::max(elements * problem.element_bytes - kL2, 0.0) / kL3Bytes;
 }
 
 double direct_cycles(const ConvProblem& problem, const ConvPlan& plan) {
@@ -60,7 +76,7 @@ double direct_cycles(const ConvProblem& problem, const ConvPlan& plan) {
       blocks * static_cast<double>(g.groups) * gemm_cycles(plan, nhwc ? m : oc, nhwc ? oc : m, k);
   // Channels-first pixels are packed first, a vector at a time.
   const double pack = nhwc ? 0 : kPackCycles * pixels * k * static_cast<double>(g.groups) / plan.lanes;
-  return overlapped(compute, weights / kMemoryBytes) + pack;
+  return overlapped(compute, weights / kMemoryBytes + image_cycles(problem)) + pack;
 }
 
 double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
@@ -80,7 +96,11 @@ double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const double products =
       groups * blocks * points * columns * gemm_cycles(plan, m * work / (tiles * points), oc / columns, ic);
   const double length = (high.points() > 6 ? kLongLine : 1) * (wide.points() > 6 ? kLongLine : 1);
-  const double transforms = groups * work * length * (kInputCycles * ic + kOutputCycles * oc) / plan.lanes;
+  const double in = ic / plan.lanes, out = std::ceil(static_cast<double>(g.group_oc()) / plan.lanes);
+  const double masks = g.group_ic() % plan.lanes ? kMaskCycles : 0;
+  const double calls = std::ceil(in / kTransformVecs) + std::ceil(out / kTransformVecs);
+  const double transforms = groups * (work * length * (kInputCycles * in + kOutputCycles * out + masks) +
+                                      tiles * calls * kTransformCycles);
   const double filters = groups * points * ic * oc * element;
   const double stream =
       filters / kMemoryBytes +
@@ -90,7 +110,7 @@ double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const double block = m * points * (ic + oc / columns) * element;
   const double travels = std::max(block - kL2, 0.0) / block;
   const double traffic = travels * groups * work * (ic * (2 + columns) + 3 * oc) * element / kL3Bytes;
-  return overlapped(products, stream + traffic) + transforms;
+  return overlapped(products, stream + traffic) + overlapped(transforms, image_cycles(problem));
 }
 
 // One product for each vector and tap: groups of a few channels, each a sum of group_ic of them.

@@ -30,8 +30,8 @@ constexpr double kCyclesPerThread = 6000;
 constexpr double kCyclesPerMs = 3e6;
 // With fewer channels on either side the transforms cost more than they save.
 constexpr int64_t kWinogradChannels = 8;
-// Less work than this, 40 us on one AVX2 core, keeps the smaller error of the direct method.
-constexpr int64_t kWinogradMacs = 2'000'000;
+// Less work than this, 20 us on one AVX2 core, keeps the smaller error of the direct method.
+constexpr int64_t kWinogradMacs = 1'000'000;
 // Output channels whose products a block of tiles keeps: 36 points x 24 tiles x 64 x 4 bytes = 221 KB.
 constexpr int64_t kWinogradColumns = 64;
 // What a thread may need for a block of tiles, unless the least one needs more.
