@@ -73,15 +73,13 @@ std::pair<const char*, const char*> byte_range(const py::array& array) {
 
 const char* to_string(Dtype dtype) { return dtype == Dtype::kFloat32 ? "float32" : "float64"; }
 
-std::string shape_text(const Shape& shape) {
+std::string shape_text(ShapeView shape) {
   std::string text = "(";
   for (std::size_t i = 0; i < shape.size(); ++i) text += concat(i ? ", " : "", shape[i]);
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
-std::string shape_text(const py::array& array) {
-  return shape_text(Shape(array.shape(), array.shape() + array.ndim()));
-}
+std::string shape_text(const py::array& array) { return shape_text(shape_view(array)); }
 
 py::array input_array(const std::string& op, const char* name, py::handle object) {
   py::array array = any_array(op, name, object);
@@ -137,7 +135,7 @@ void register_arrays(py::module_& m) {
   });
 }
 
-py::object in_library_of(py::handle like, py::array result) {
+py::object in_library_of(py::handle like, py::object result) {
   if (py::isinstance<py::array>(like)) return result;
   py::object library;
   if (py::hasattr(like, "__array_namespace__")) {

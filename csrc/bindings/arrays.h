@@ -6,6 +6,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,13 +14,18 @@ namespace onebyone::bindings {
 
 namespace py = pybind11;
 using Shape = std::vector<py::ssize_t>;
+using ShapeView = std::span<const py::ssize_t>;
 
 enum class Dtype { kFloat32, kFloat64 };
 const char* to_string(Dtype dtype);
 
 // "(1, 3, 8, 8)"
 std::string shape_text(const py::array& array);
-std::string shape_text(const Shape& shape);
+std::string shape_text(ShapeView shape);
+
+inline ShapeView shape_view(const py::array& array) {
+  return {array.shape(), static_cast<std::size_t>(array.ndim())};
+}
 
 // An argument as an aligned NumPy array of native float32 or float64 that shares its memory (a copy only
 // where the memory is not aligned to its elements). Throws TypeError naming `op` and `name`.
@@ -40,7 +46,7 @@ py::array empty_array(Dtype dtype, const Shape& shape);
 
 // The result as an array of the library that `like` belongs to: itself for NumPy, else through its
 // from_dlpack.
-py::object in_library_of(py::handle like, py::array result);
+py::object in_library_of(py::handle like, py::object result);
 
 template <class T>
 T* data_of(py::array& array) {

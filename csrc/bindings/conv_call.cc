@@ -1,23 +1,59 @@
 #include "bindings/conv_call.h"
 
+#include <algorithm>
+
+#include "bindings/arguments.h"
 #include "core/check.h"
 #include "core/int_math.h"
+#include "core/precision.h"
 
 namespace onebyone::bindings {
 
+ConvSpec parse_spec(const std::string& op, const ConvArguments& arguments) {
+  return {.op = op,
+          .layout = parse_layout(op, arguments.layout, "NCHW", "NHWC"),
+          .stride = parse_pair(op, "stride", arguments.stride),
+          .padding = parse_padding(op, arguments.padding),
+          .dilation = parse_pair(op, "dilation", arguments.dilation),
+          .groups = parse_int(op, "groups", arguments.groups),
+          .activation = parse_activation(op, arguments.activation),
+          .algorithm = parse_algorithm(op, arguments.algorithm),
+          .exact = get_precision() == Precision::kExact};
+}
+
+void check_weight_shape(const std::string& op, ShapeView weight, std::size_t ndim, const char* form) {
+  if (weight.size() != ndim)
+    fail(op, ": weight must have ", ndim, " dimensions ", form, ", got ", weight.size(), ": ",
+         shape_text(weight));
+}
+
+void check_bias_shape(const std::string& op, ShapeView bias, py::ssize_t channels) {
+  if (bias.size() != 1 || bias[0] != channels)
+    fail(op, ": bias must have shape (", channels, ",), one value per output channel (weight.shape[0]), got ",
+         shape_text(bias));
+}
+
+void check_image_shape(const std::string& op, ShapeView x, const std::string& layout) {
+  if (x.size() != 3 && x.size() != 4)
+    fail(op, ": x must have 4 dimensions ",
+         layout == "NCHW" ? "(N, C, H, W) or 3 (C, H, W)" : "(N, H, W, C) or 3 (H, W, C)", " in layout ",
+         layout, ", got ", x.size(), ": ", shape_text(x));
+}
+
+void check_residual_shape(const std::string& op, ShapeView residual, ShapeView output) {
+  if (!std::ranges::equal(residual, output))
+    fail(op, ": residual has shape ", shape_text(residual), ", the output has ", shape_text(output));
+}
+
 WeightArrays weight_arrays(const std::string& op, const py::object& weight, const py::object& bias,
-                           const Dtype* dtype, int ndim, const char* form, const Axes& axes) {
+                           const Dtype* dtype, std::size_t ndim, const char* form, const Axes& axes) {
   WeightArrays arrays{input_array(op, "weight", weight), py::none(), axes};
   if (dtype) check_same_dtype(op, "weight", arrays.weight, *dtype);
-  if (arrays.weight.ndim() != ndim)
-    fail(op, ": weight must have ", ndim, " dimensions ", form, ", got ", arrays.weight.ndim(), ": ",
-         shape_text(arrays.weight));
+  check_weight_shape(op, shape_view(arrays.weight), ndim, form);
   if (bias.is_none()) return arrays;
   const py::array b = input_array(op, "bias", bias);
   check_same_dtype(op, "bias", b, dtype_of(arrays.weight));
-  if (b.ndim() != 1 || b.shape(0) != arrays.weight.shape(0))
-    fail(op, ": bias must have shape (", arrays.weight.shape(0),
-         ",), one value per output channel (weight.shape[0]), ", "got ", shape_text(b));
+  check_bias_shape(op, shape_view(b), arrays.weight.shape(0));
   arrays.bias = b;
   return arrays;
 }
@@ -54,8 +90,7 @@ py::object residual_array(const std::string& op, const py::object& residual, Dty
   if (residual.is_none()) return residual;
   const py::array array = input_array(op, "residual", residual);
   check_same_dtype(op, "residual", array, dtype);
-  if (!std::equal(shape.begin(), shape.end(), array.shape(), array.shape() + array.ndim()))
-    fail(op, ": residual has shape ", shape_text(array), ", the output has ", shape_text(shape));
+  check_residual_shape(op, shape_view(array), shape);
   return contiguous(array);
 }
 

@@ -8,6 +8,14 @@
 
 namespace onebyone::bindings {
 
+// What conv2d and Conv2dPlan are given beside x, as it was given.
+struct ConvArguments {
+  const py::object &weight, &bias, &stride, &padding, &dilation, &groups, &activation, &layout, &algorithm;
+};
+
+// Everything of a 2-D convolution but x's shape.
+ConvSpec parse_spec(const std::string& op, const ConvArguments& arguments);
+
 // weight and bias as given, of one dtype.
 struct WeightArrays {
   py::array weight;
@@ -18,7 +26,7 @@ struct WeightArrays {
 // Converts and checks ndim, dtype and bias's shape. `dtype` is x's, or null where weight decides; `ndim` is
 // the number of axes that weight must have and `form` names them: "(K, C/groups, R, S)".
 WeightArrays weight_arrays(const std::string& op, const py::object& weight, const py::object& bias,
-                           const Dtype* dtype, int ndim, const char* form, const Axes& axes);
+                           const Dtype* dtype, std::size_t ndim, const char* form, const Axes& axes);
 
 // The same for transposed convolutions, whose weight is (C, K/groups, R, S): bias has K values.
 WeightArrays transposed_weight_arrays(const std::string& op, const py::object& weight, const py::object& bias,
@@ -34,6 +42,13 @@ ConvWeights<T> weight_views(const WeightArrays& arrays) {
   }
   return views;
 }
+
+// The shapes' checks, which throw ValueError: weight's number of axes, of which `form` is the text, bias's
+// one value per output channel, x's 3 or 4 axes, residual's being the output's.
+void check_weight_shape(const std::string& op, ShapeView weight, std::size_t ndim, const char* form);
+void check_bias_shape(const std::string& op, ShapeView bias, py::ssize_t channels);
+void check_image_shape(const std::string& op, ShapeView x, const std::string& layout);
+void check_residual_shape(const std::string& op, ShapeView residual, ShapeView output);
 
 // The spec's geometry, checked.
 ConvGeometry geometry_of(const ConvSpec& spec, const WeightArrays& arrays);

@@ -9,39 +9,7 @@ namespace onebyone::bindings {
 namespace {
 
 namespace py = pybind11;
-
-// The ABI of https://dmlc.github.io/dlpack/latest/c_api.html, version 1.
-enum DeviceType : int32_t { kCpu = 1, kCudaHost = 3, kRocmHost = 11 };
-enum TypeCode : uint8_t { kInt = 0, kUint = 1, kFloat = 2, kBfloat = 4, kComplex = 5, kBool = 6 };
-struct Device {
-  int32_t type, id;
-};
-struct DataType {
-  uint8_t code, bits;
-  uint16_t lanes;
-};
-struct Tensor {
-  void* data;
-  Device device;
-  int32_t ndim;
-  DataType dtype;
-  int64_t* shape;
-  int64_t* strides;  // in elements; null for C order
-  uint64_t byte_offset;
-};
-struct Managed {
-  Tensor tensor;
-  void* context;
-  void (*deleter)(Managed*);
-};
-struct ManagedVersioned {
-  uint32_t major, minor;
-  void* context;
-  void (*deleter)(ManagedVersioned*);
-  uint64_t flags;
-  Tensor tensor;
-};
-constexpr uint64_t kReadOnly = 1;
+using namespace dlpack;
 
 // Takes the managed tensor out of its capsule; the new capsule deletes it.
 template <class M>
@@ -67,11 +35,13 @@ std::string numpy_type(DataType type) {
   }
 }
 
-py::array wrap(const std::string& op, const char* name, const Tensor& t, const py::capsule& owner,
-               bool read_only) {
-  if (t.device.type != kCpu && t.device.type != kCudaHost && t.device.type != kRocmHost)
-    throw py::type_error(concat(op, ": ", name, " is not in CPU memory (DLPack device type ", t.device.type,
-                                "); move it to the CPU"));
+bool reached_by_cpu(Device device) {
+  return device.type == kCpu || device.type == kCudaHost || device.type == kRocmHost;
+}
+
+py::array wrap(const std::string& op, const char* name, const Exported& exported) {
+  const Tensor& t = *exported.tensor;
+  if (!reached_by_cpu(t.device)) throw NotOnCpu(op, name, place_text(t.device));
   const std::string type = numpy_type(t.dtype);
   if (type.empty())
     throw py::type_error(concat(op, ": ", name, " has a dtype that is not supported (DLPack code ",
@@ -82,46 +52,88 @@ py::array wrap(const std::string& op, const char* name, const Tensor& t, const p
   if (t.strides)
     for (int i = 0; i < t.ndim; ++i) strides.push_back(t.strides[i] * dtype.itemsize());
   const char* data = static_cast<const char*>(t.data) + t.byte_offset;
-  py::array array(dtype, std::move(shape), std::move(strides), data, owner);
-  if (read_only) array.attr("setflags")(py::arg("write") = false);
+  py::array array(dtype, std::move(shape), std::move(strides), data, exported.owner);
+  if (exported.read_only) array.attr("setflags")(py::arg("write") = false);
   return array;
 }
 
-}  // namespace
-
-py::array from_dlpack(const std::string& op, const char* name, py::handle object) {
-  py::object exported;
+py::capsule call_dlpack(const std::string& op, const char* name, py::handle object,
+                        const py::object& stream) {
+  py::dict options;
+  if (!stream.is_none()) options["stream"] = stream;
   try {
-    // Asked first: an accelerator's tensor would otherwise be exported only to be refused.
-    const auto device = object.attr("__dlpack_device__")().cast<std::pair<int, int>>();
-    if (device.first != kCpu && device.first != kCudaHost && device.first != kRocmHost)
-      throw py::type_error(concat(op, ": ", name, " is not in CPU memory (DLPack device type ", device.first,
-                                  "); move it to the CPU"));
+    const py::object method = object.attr("__dlpack__");
+    py::object exported;
     try {
-      exported = object.attr("__dlpack__")(py::arg("max_version") = py::make_tuple(1, 0));
+      exported = method(**options, py::arg("max_version") = py::make_tuple(1, 0));
     } catch (py::error_already_set& error) {
       if (!error.matches(PyExc_TypeError)) throw;  // an exporter from before version 1 takes no max_version
-      exported = object.attr("__dlpack__")();
+      exported = method(**options);
     }
+    if (PyCapsule_CheckExact(exported.ptr())) return py::reinterpret_borrow<py::capsule>(exported);
   } catch (py::error_already_set& error) {
     throw py::type_error(
         concat(op, ": ", name, " cannot be read through DLPack: ", std::string(py::str(error.value()))));
   }
-  const py::capsule capsule = py::reinterpret_borrow<py::capsule>(exported);
-  const std::string capsule_name =
-      PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned") ? "dltensor_versioned" : "dltensor";
-  if (!PyCapsule_IsValid(capsule.ptr(), capsule_name.c_str()))
-    throw py::type_error(concat(op, ": ", name, ".__dlpack__() did not return a DLPack capsule"));
-  if (capsule_name == "dltensor") {
-    const py::capsule owner = own<Managed>(capsule, "used_dltensor");
-    return wrap(op, name, owner.get_pointer<Managed>()->tensor, owner, false);
+  throw py::type_error(concat(op, ": ", name, ".__dlpack__() did not return a DLPack capsule"));
+}
+
+}  // namespace
+
+NotOnCpu::NotOnCpu(const std::string& op, const std::string& argument, const std::string& its_place)
+    : py::type_error(concat(op, ": ", argument, " is not in CPU memory but ", its_place,
+                            "; move it to the CPU (conv2d and Conv2dPlan alone run on GPUs)")),
+      name(argument),
+      place(its_place) {}
+
+std::string place_text(Device device) {
+  switch (device.type) {
+    case kCpu:
+    case kCudaHost:
+    case kRocmHost: return "in CPU memory";
+    case kCuda:
+    case kCudaManaged: return concat("on cuda:", device.id);
+    case kRocm: return concat("on rocm:", device.id);
+    default: return concat("on DLPack device type ", device.type, ", number ", device.id);
   }
+}
+
+std::optional<Device> dlpack_device(py::handle object) {
+  try {
+    const auto [type, id] = object.attr("__dlpack_device__")().cast<std::pair<int, int>>();
+    return Device{type, id};
+  } catch (const py::error_already_set&) {
+  } catch (const py::cast_error&) {
+  }
+  return std::nullopt;
+}
+
+Exported dlpack_export(const std::string& op, const char* name, py::handle object, const py::object& stream) {
+  const py::capsule capsule = call_dlpack(op, name, object, stream);
+  if (PyCapsule_IsValid(capsule.ptr(), "dltensor")) {
+    const py::capsule owner = own<Managed>(capsule, "used_dltensor");
+    return {owner, &owner.get_pointer<Managed>()->tensor, false};
+  }
+  if (!PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned"))
+    throw py::type_error(concat(op, ": ", name, ".__dlpack__() did not return a DLPack capsule"));
   const py::capsule owner = own<ManagedVersioned>(capsule, "used_dltensor_versioned");
   const ManagedVersioned* managed = owner.get_pointer<ManagedVersioned>();
   if (managed->major > 1)
     throw py::type_error(
         concat(op, ": ", name, " uses DLPack version ", managed->major, "; version 1 is supported"));
-  return wrap(op, name, managed->tensor, owner, managed->flags & kReadOnly);
+  return {owner, &managed->tensor, (managed->flags & kReadOnly) != 0};
+}
+
+py::array from_dlpack(const std::string& op, const char* name, py::handle object) {
+  // Asked first: an accelerator's tensor would otherwise be exported only to be refused.
+  try {
+    const auto [type, id] = object.attr("__dlpack_device__")().cast<std::pair<int, int>>();
+    if (!reached_by_cpu({type, id})) throw NotOnCpu(op, name, place_text({type, id}));
+  } catch (py::error_already_set& error) {
+    throw py::type_error(
+        concat(op, ": ", name, " cannot be read through DLPack: ", std::string(py::str(error.value()))));
+  }
+  return wrap(op, name, dlpack_export(op, name, object, py::none()));
 }
 
 }  // namespace onebyone::bindings

@@ -15,6 +15,7 @@ PYBIND11_MODULE(_core, m) {
   onebyone::bindings::register_arrays(m);
   onebyone::bindings::register_config(m);
   onebyone::bindings::register_conv(m);
+  onebyone::bindings::register_cuda(m);
   onebyone::bindings::register_images(m);
   onebyone::bindings::register_network(m);
   onebyone::bindings::register_ops(m);

@@ -29,7 +29,6 @@ py::dict build_info() {
   info["build type"] = ONEBYONE_BUILD_TYPE;
   info["compiler flags"] = ONEBYONE_FLAGS;
   info["kernel flags"] = "-ffp-contract=fast, and each ISA's own";
-  info["cuda"] = "not built";
   return info;
 }
 

@@ -3,6 +3,7 @@
 #include "bindings/arguments.h"
 #include "bindings/conv_call.h"
 #include "bindings/gil.h"
+#include "bindings/gpu_call.h"
 #include "bindings/register.h"
 #include "core/check.h"
 #include "core/parallel.h"
@@ -51,32 +52,32 @@ py::object convolve(ConvSpec& spec, const py::object& x_object, const py::array&
   return returned(out_object, x_object, out);
 }
 
-py::object conv2d(const py::object& x_object, const py::object& weight, const py::object& bias,
-                  const py::object& stride, const py::object& padding, const py::object& dilation,
-                  const py::object& groups, const py::object& activation, const py::object& residual,
-                  const py::object& layout, const py::object& algorithm, const py::object& out) {
+py::object conv2d_on_cpu(const py::object& x_object, const ConvArguments& arguments,
+                         const py::object& residual, const py::object& out) {
   const std::string op = "conv2d";
   const py::array x = input_array(op, "x", x_object);
   const Dtype dtype = dtype_of(x);
   const WeightArrays weights =
-      weight_arrays(op, weight, bias, &dtype, 4, "(K, C/groups, R, S)", kWeightAxes2d);
-  ConvSpec spec{.op = op,
-                .layout = parse_layout(op, layout, "NCHW", "NHWC"),
-                .stride = parse_pair(op, "stride", stride),
-                .padding = parse_padding(op, padding),
-                .dilation = parse_pair(op, "dilation", dilation),
-                .groups = parse_int(op, "groups", groups),
-                .activation = parse_activation(op, activation),
-                .algorithm = parse_algorithm(op, algorithm),
-                .once = true,
-                .exact = get_precision() == Precision::kExact};
-  const std::string name = py::str(layout);
-  if (x.ndim() != 3 && x.ndim() != 4)
-    fail(op, ": x must have 4 dimensions ",
-         name == "NCHW" ? "(N, C, H, W) or 3 (C, H, W)" : "(N, H, W, C) or 3 (H, W, C)", " in layout ", name,
-         ", got ", x.ndim(), ": ", shape_text(x));
-  return convolve(spec, x_object, x, image_axes_2d(static_cast<int>(x.ndim()), spec.layout), name, weights,
+      weight_arrays(op, arguments.weight, arguments.bias, &dtype, 4, "(K, C/groups, R, S)", kWeightAxes2d);
+  ConvSpec spec = parse_spec(op, arguments);
+  spec.once = true;
+  const std::string layout = py::str(arguments.layout);
+  check_image_shape(op, shape_view(x), layout);
+  return convolve(spec, x_object, x, image_axes_2d(static_cast<int>(x.ndim()), spec.layout), layout, weights,
                   residual, out);
+}
+
+py::object conv2d(const py::object& x, const py::object& weight, const py::object& bias,
+                  const py::object& stride, const py::object& padding, const py::object& dilation,
+                  const py::object& groups, const py::object& activation, const py::object& residual,
+                  const py::object& layout, const py::object& algorithm, const py::object& out,
+                  const py::object& stream) {
+  const ConvArguments arguments{weight, bias,       stride, padding,  dilation,
+                                groups, activation, layout, algorithm};
+  if (const std::optional<int> device = gpu_of(x))
+    return gpu_conv2d(x, arguments, residual, out, stream, *device);
+  if (!stream.is_none()) fail("conv2d: stream is for CUDA arrays, x is ", place_of(x));
+  return on_cpu("conv2d", "x", [&] { return conv2d_on_cpu(x, arguments, residual, out); });
 }
 
 py::object conv1d(const py::object& x_object, const py::object& weight, const py::object& bias,
@@ -171,10 +172,10 @@ py::object activate(const py::object& x_object, const py::object& activation, co
 }  // namespace
 
 void register_conv(py::module_& m) {
-  m.def("conv2d", &conv2d, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(),
-        py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("groups") = 1,
-        py::kw_only(), py::arg("activation") = py::none(), py::arg("residual") = py::none(),
-        py::arg("layout") = "NCHW", py::arg("algorithm") = "auto", py::arg("out") = py::none());
+  // Called by position: each keyword would be a look-up of some 50 ns.
+  m.def("conv2d", &conv2d, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("stride"),
+        py::arg("padding"), py::arg("dilation"), py::arg("groups"), py::arg("activation"),
+        py::arg("residual"), py::arg("layout"), py::arg("algorithm"), py::arg("out"), py::arg("stream"));
   m.def("conv1d", &conv1d, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(),
         py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("groups") = 1,
         py::kw_only(), py::arg("activation") = py::none(), py::arg("layout") = "NCL",

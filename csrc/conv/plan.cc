@@ -294,8 +294,7 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
   return plan;
 }
 
-std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threads) {
-  const ConvGeometry& g = problem.geometry;
+std::string describe(const ConvGeometry& g, Layout layout) {
   std::ostringstream text;
   const auto by = [](int64_t a, int64_t b) { return a == b ? concat(a) : concat(a, "x", b); };
   text << "conv " << g.batch << "x" << g.ic << "x" << g.ih << "x" << g.iw << " -> " << g.oc << " k"
@@ -303,8 +302,14 @@ std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threa
   if (g.stride.h != 1 || g.stride.w != 1) text << " s" << by(g.stride.h, g.stride.w);
   if (g.dilation.h != 1 || g.dilation.w != 1) text << " d" << by(g.dilation.h, g.dilation.w);
   if (g.groups != 1) text << " g" << g.groups;
-  text << (problem.layout == Layout::kNhwc ? " NHWC" : " NCHW")
-       << (problem.element_bytes == 8 ? " float64: " : ": ") << to_string(plan.algorithm);
+  text << (layout == Layout::kNhwc ? " NHWC" : " NCHW");
+  return text.str();
+}
+
+std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threads) {
+  std::ostringstream text;
+  text << describe(problem.geometry, problem.layout) << (problem.element_bytes == 8 ? " float64: " : ": ")
+       << to_string(plan.algorithm);
   if (plan.algorithm != Algorithm::kReference) {
     text << " " << plan.isa;
     if (plan.mr) text << " " << plan.mr << "x" << plan.nr;

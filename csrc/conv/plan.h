@@ -82,6 +82,9 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
 // Threads worth starting: work too small to share runs on the caller.
 int useful_threads(const ConvProblem& problem, const ConvPlan& plan, int threads);
 
+// "conv 1x64x56x56 -> 256 k1 NHWC"
+std::string describe(const ConvGeometry& geometry, Layout layout);
+
 // "conv 1x64x56x56 -> 256 k1 NHWC: gemm avx2 6x16 kc=64 mc=192 estimate=1.17ms threads=2": what the cost
 // model (cost.h) expects of one core at 3 GHz.
 std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threads);

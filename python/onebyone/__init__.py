@@ -11,10 +11,10 @@ Functions take and return NumPy arrays, or the CPU arrays of any library that sp
 
 ``Conv2dPlan`` prepares a convolution that runs many times, ``onebyone.nn`` builds networks of
 layers, ``onebyone.models`` has those of the literature, ``onebyone.onnx`` reads them from files,
-and ``compile`` prepares a whole network.
+and ``compile`` prepares a whole network. ``onebyone.cuda`` says whether a GPU can be used.
 """
 
-from . import models, nn, onnx
+from . import cuda, models, nn, onnx
 from ._core import __version__
 from .config import (
     empty_cache,
@@ -49,6 +49,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv_transpose2d",
+    "cuda",
     "empty_cache",
     "get_cache_limit",
     "get_num_threads",

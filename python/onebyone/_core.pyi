@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 Array: TypeAlias = Any
-"""A NumPy array, or any CPU array with ``__dlpack__`` or ``__array_interface__``."""
+"""A NumPy array, or any CPU array with ``__dlpack__`` or ``__array_interface__``; for ``conv2d`` and
+``Conv2dPlan`` also one on a GPU, with ``__dlpack__`` or ``__cuda_array_interface__``."""
+
+Stream: TypeAlias = Any
+"""A CUDA stream: an int, or an object with ``__cuda_stream__``, ``cuda_stream`` or ``ptr``."""
 
 Size: TypeAlias = int | tuple[int, int]
 Edges: TypeAlias = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
@@ -31,12 +35,19 @@ class Conv2dPlan:
         num_threads: int | None = None,
     ) -> None: ...
     def __call__(
-        self, x: Array, residual: Array | None = None, out: Array | None = None
+        self,
+        x: Array,
+        residual: Array | None = None,
+        out: Array | None = None,
+        *,
+        stream: Stream | None = None,
     ) -> Array: ...
     @property
     def algorithm(self) -> str: ...
     @property
     def isa(self) -> str: ...
+    @property
+    def device(self) -> str: ...
     @property
     def flops(self) -> int: ...
     @property
@@ -53,17 +64,17 @@ class Conv2dPlan:
 def conv2d(
     x: Array,
     weight: Array,
-    bias: Array | None = None,
-    stride: Size = 1,
-    padding: Padding = 0,
-    dilation: Size = 1,
-    groups: int = 1,
-    *,
-    activation: Activation = None,
-    residual: Array | None = None,
-    layout: str = "NCHW",
-    algorithm: str = "auto",
-    out: Array | None = None,
+    bias: Array | None,
+    stride: Size,
+    padding: Padding,
+    dilation: Size,
+    groups: int,
+    activation: Activation,
+    residual: Array | None,
+    layout: str,
+    algorithm: str,
+    out: Array | None,
+    stream: Stream | None,
 ) -> Array: ...
 def conv1d(
     x: Array,
@@ -186,11 +197,36 @@ def algorithms() -> list[str]:
     """The names that ``algorithm`` takes."""
 
 def build_info() -> dict[str, str]: ...
+def cuda_why_not() -> str: ...
+def cuda_device_count() -> int: ...
+def get_allow_tf32() -> bool: ...
+def set_allow_tf32(allow: bool) -> None: ...
 def measure_peak(num_threads: int = 1, seconds: float = 0.1, dtype: str = "float32") -> float:
     """FMA peak in FLOP/s, measured now with the active ISA's vectors."""
 
 def measure_read_bandwidth(num_threads: int = 1, bytes: int = ..., seconds: float = 0.1) -> float:
     """Bytes a second that threads read, each its part of a buffer of so many bytes."""
+
+class CudaArray:
+    """An array on a GPU without a library: what ``conv2d`` returns where the library of ``x`` has no
+    ``from_dlpack``. Its memory is taken and given back in the order of the call's stream, which has
+    to outlive it."""
+
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> str: ...
 
 class Graph:
     """A network at one set of input shapes: values are numbers, images (N, C, H, W)."""

@@ -130,7 +130,7 @@ def supported_isas() -> list[str]:
 
 
 def show_config() -> None:
-    """Print version, instruction sets, settings, build and NumPy, one aligned line each."""
+    """Print version, instruction sets, settings, build, GPUs and NumPy, one aligned line each."""
     kept, limit = _core.cached_bytes() / 2**20, _core.get_cache_limit() / 2**20
     rows = {
         "onebyone": _core.__version__,
@@ -139,11 +139,12 @@ def show_config() -> None:
         "threads": str(_core.get_num_threads()),
         "precision": _core.get_precision(),
         "memory cache": f"{kept:.4g} MiB kept, {limit:.4g} MiB at most",
-        "CUDA": "not built",
     }
     titles = {title.lower(): title for title in rows} | {"version": "onebyone"}
     for key, value in _core.build_info().items():
         rows[titles.get(key.lower(), key)] = value
+    rows["CUDA"] = _core.cuda_why_not() or f"{_core.cuda_device_count()} GPUs"
+    rows["TF32 on GPUs"] = "allowed" if _core.get_allow_tf32() else "not allowed"
     rows["NumPy"] = np.__version__
     width = max(map(len, rows))
     print("\n".join(f"{title:<{width}}  {value}" for title, value in rows.items()))

@@ -10,7 +10,7 @@ from ._core import conv_transpose2d as _conv_transpose2d
 from ._core import linear as _linear
 
 if TYPE_CHECKING:
-    from ._core import Activation, Array, Edges, Padding, Size
+    from ._core import Activation, Array, Edges, Padding, Size, Stream
 
 __all__ = ["conv1d", "conv2d", "conv_transpose2d", "linear"]
 
@@ -29,6 +29,7 @@ def conv2d(
     layout: str = "NCHW",
     algorithm: str = "auto",
     out: Array | None = None,
+    stream: Stream | None = None,
 ) -> Array:
     """Convolve images with filters: ``activation(conv(x, weight) + bias + residual)``.
 
@@ -41,7 +42,8 @@ def conv2d(
     x
         Layout "NCHW": (N, C, H, W), or (C, H, W) for one image.
         Layout "NHWC": (N, H, W, C), or (H, W, C) for one image.
-        float32 or float64; any strides; never written.
+        float32 or float64; any strides; never written. On a GPU (see :mod:`onebyone.cuda`) float32,
+        float16 or bfloat16, and all other arrays on the same GPU.
     weight
         Filters (K, C/groups, R, S), R rows by S columns, whatever the layout; dtype of ``x``.
     bias
@@ -71,10 +73,15 @@ def conv2d(
         "winograd" (stride and dilation 1, kernel sides of 1, 2, 3, 5 and 7, arXiv 1509.09308),
         "depthwise" (groups of one channel), "reference" (plain loops). One that cannot serve the
         shape is a ValueError that says why. "auto" may choose Winograd's, see
-        :func:`set_precision`.
+        :func:`set_precision`. On a GPU "auto", "direct" and "depthwise" exist.
     out
         Receives the result: C-contiguous, writable, of the output's shape and dtype, not
         overlapping an input.
+    stream
+        For arrays on a GPU: the CUDA stream to put the work on, its address as an int or an object
+        with ``__cuda_stream__``, ``cuda_stream`` (torch) or ``ptr`` (CuPy). None takes the current
+        stream of the library that ``x`` came from. Nothing waits for the result: it is ready in the
+        order of the stream.
 
     Returns
     -------
@@ -86,11 +93,14 @@ def conv2d(
     Raises
     ------
     TypeError
-        An array is neither float32 nor float64, differs in dtype from ``x``, or is not an array.
+        An array is neither float32 nor float64, differs in dtype from ``x``, lies in other memory
+        than ``x``, or is not an array; or ``x`` is on a GPU that cannot be used, with the reason.
     ValueError
         Shapes do not fit together, the filter is larger than the padded image, an option is
         unknown, ``algorithm`` cannot serve the shape, or ``out`` does not qualify. The message
         names the argument and its value.
+    RuntimeError
+        The GPU's driver refused the work; the message has its words.
 
     Examples
     --------
@@ -110,11 +120,12 @@ def conv2d(
         padding,
         dilation,
         groups,
-        activation=activation,
-        residual=residual,
-        layout=layout,
-        algorithm=algorithm,
-        out=out,
+        activation,
+        residual,
+        layout,
+        algorithm,
+        out,
+        stream,
     )
 
 

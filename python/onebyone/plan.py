@@ -23,6 +23,11 @@ class Conv2dPlan(_core.Conv2dPlan):
     ``residual`` (present exactly if the plan was made with ``residual=True``) and ``out`` have
     ``output_shape``. Returns ``out``, or a new array of the library that ``x`` came from.
 
+    With ``weight`` on a GPU (see :mod:`onebyone.cuda`) the plan runs there: ``plan(x, residual=None,
+    out=None, *, stream=None)`` as :func:`onebyone.conv2d` does. torch's and CuPy's weights are
+    copied on the stream that is current when the plan is made, and a call on another stream has to
+    come after that, as for any array of theirs; other libraries' arrays are kept without a copy.
+
     Parameters
     ----------
     weight, bias, stride, padding, dilation, groups, activation, layout, algorithm
@@ -33,22 +38,25 @@ class Conv2dPlan(_core.Conv2dPlan):
         Whether calls bring an array that is added before the activation.
     num_threads
         Upper bound on the threads of each call; None follows ``set_num_threads`` and ``threads``.
+        Not for GPUs.
 
     Attributes
     ----------
     algorithm : str
         The algorithm that was chosen.
     isa : str
-        The instruction set of its kernels.
+        The instruction set of its kernels; "cuda" on a GPU.
+    device : str
+        Where it runs: "cpu", or "cuda:0" and so on.
     flops : int
         Floating-point operations of the direct method, a multiply-add counted as two; also where
         the algorithm needs fewer, so that rates compare.
     workspace_bytes : int
-        Scratch memory of one call, in bytes.
+        Scratch memory of one call, in bytes; on a GPU, memory of the GPU.
     input_shape, output_shape : tuple of int
         Shapes of ``x`` and of the result.
     dtype : str
-        "float32" or "float64".
+        "float32" or "float64"; on a GPU "float32", "float16" or "bfloat16".
     layout : str
         "NCHW" or "NHWC".
 

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ..functional import conv2d
 from ..plan import Conv2dPlan
 from . import arguments
 from .module import Module, Shape
@@ -106,7 +107,7 @@ class Conv2d(Weighted):
     def forward(self, x: Array, layout: str) -> Array:
         shape = getattr(x, "shape", None)
         if shape is None:
-            return _core.conv2d(x, self.weight, self.bias, layout=layout, **self._options())
+            return conv2d(x, self.weight, self.bias, layout=layout, **self._options())
         key = (shape, layout, _core.get_precision())
         return (self._plans.get(key) or self.plan(shape, layout))(x)
 
