@@ -1,5 +1,6 @@
 """Makes `helpers` importable under any import mode of pytest, and holds the fixtures."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,25 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+import cuda_emulated
+
+
+def pytest_collection_finish(session):
+    """A process loads one CUDA library: the tests that need the emulated one bring it for all."""
+    if any("emulated" in item.fixturenames for item in session.items):
+        library, _ = cuda_emulated.find()
+        if library is not None:
+            os.environ["ONEBYONE_CUDA_LIBRARY"] = str(library)
+
+
+@pytest.fixture
+def emulated():
+    """The process's CUDA library is the emulated one: GPU memory is the host's."""
+    library, why_not = cuda_emulated.find()
+    if library is None:
+        pytest.skip(why_not)
+    return library
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def relabel(capsule, device, kind=CUDA, read_only=False):
 
 
 class GpuArray:
-    """An array of a library that nobody knows, with DLPack. `host` is the torch tensor behind it."""
+    """An array of an unknown library, with DLPack; `host` is the torch tensor behind it."""
 
     def __init__(self, host, device=0, read_only=False):
         self.host, self.device, self.read_only = host, device, read_only
@@ -148,7 +148,7 @@ def fake_cupy():
     """The same for CuPy's arrays."""
     library = _Library()
 
-    class ndarray(GpuArray):  # noqa: N801
+    class ndarray(GpuArray):
         def __dlpack__(self, *, stream=None, max_version=None):
             library.note("export", stream)
             return super().__dlpack__(stream=stream, max_version=max_version)
@@ -182,18 +182,17 @@ def fake_cupy():
     return module
 
 
-def read_array(array):
-    """A onebyone.cuda.Array's elements as a CPU tensor, which keeps it alive."""
-    version = (1, 0)
-    return torch.from_dlpack(_OnCpu(array, version))
-
-
 class _OnCpu:
-    def __init__(self, array, version):
-        self._array, self._version = array, version
+    def __init__(self, array):
+        self._array = array
 
     def __dlpack_device__(self):
         return (1, 0)
 
     def __dlpack__(self, **options):
-        return relabel(self._array.__dlpack__(max_version=self._version), 0, kind=1)
+        return relabel(self._array.__dlpack__(stream=-1, max_version=(1, 0)), 0, kind=1)
+
+
+def on_host(array):
+    """What any of these arrays, or a onebyone.cuda.Array, holds: a CPU tensor that shares it."""
+    return array.host if isinstance(array, GpuArray) else torch.from_dlpack(_OnCpu(array))

@@ -9,11 +9,14 @@ namespace {
 
 std::atomic<bool> allow_tf32{false};
 
-int32_t cuda_algorithm(const std::string& op, Algorithm algorithm) {
+int32_t cuda_algorithm(const std::string& op, Algorithm algorithm, const ConvGeometry& g) {
   switch (algorithm) {
     case Algorithm::kAuto: return OB_CUDA_AUTO;
     case Algorithm::kDirect: return OB_CUDA_DIRECT;
-    case Algorithm::kDepthwise: return OB_CUDA_DEPTHWISE;
+    case Algorithm::kDepthwise:
+      if (g.group_ic() != 1)
+        fail(op, ": algorithm 'depthwise' needs groups of one input channel, here they have ", g.group_ic());
+      return OB_CUDA_DEPTHWISE;
     default:
       fail(op, ": algorithm '", to_string(algorithm), "' does not exist on a GPU; 'auto', 'direct' and ",
            "'depthwise' do");
@@ -41,7 +44,7 @@ CudaConv2d::CudaConv2d(const std::string& op, const ConvGeometry& g, Layout layo
       desc_{.struct_size = sizeof(onebyone_cuda_conv2d_desc),
             .dtype = static_cast<int32_t>(dtype),
             .layout = layout == Layout::kNhwc ? OB_CUDA_NHWC : OB_CUDA_NCHW,
-            .algorithm = cuda_algorithm(op, algorithm),
+            .algorithm = cuda_algorithm(op, algorithm, g),
             .allow_tf32 = get_allow_tf32(),
             .activation = static_cast<int32_t>(activation.kind),
             .a = activation.a,

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 Array: TypeAlias = Any
-"""A NumPy array, or any CPU array with ``__dlpack__`` or ``__array_interface__``; for ``conv2d`` and
-``Conv2dPlan`` also one on a GPU, with ``__dlpack__`` or ``__cuda_array_interface__``."""
+"""A NumPy array, or any CPU array with ``__dlpack__`` or ``__array_interface__``; for ``conv2d``
+and ``Conv2dPlan`` also one on a GPU, with ``__dlpack__`` or ``__cuda_array_interface__``."""
 
 Stream: TypeAlias = Any
 """A CUDA stream: an int, or an object with ``__cuda_stream__``, ``cuda_stream`` or ``ptr``."""
@@ -208,9 +208,9 @@ def measure_read_bandwidth(num_threads: int = 1, bytes: int = ..., seconds: floa
     """Bytes a second that threads read, each its part of a buffer of so many bytes."""
 
 class CudaArray:
-    """An array on a GPU without a library: what ``conv2d`` returns where the library of ``x`` has no
-    ``from_dlpack``. Its memory is taken and given back in the order of the call's stream, which has
-    to outlive it."""
+    """An array on a GPU without a library: what ``conv2d`` returns where the library of ``x`` has
+    no ``from_dlpack``. Its memory is taken and given back in the order of the call's stream, which
+    has to outlive it."""
 
     def __dlpack__(
         self,

@@ -143,7 +143,8 @@ def show_config() -> None:
     titles = {title.lower(): title for title in rows} | {"version": "onebyone"}
     for key, value in _core.build_info().items():
         rows[titles.get(key.lower(), key)] = value
-    rows["CUDA"] = _core.cuda_why_not() or f"{_core.cuda_device_count()} GPUs"
+    gpus = _core.cuda_device_count()
+    rows["CUDA"] = _core.cuda_why_not() or f"{gpus} GPU{'s' if gpus > 1 else ''}"
     rows["TF32 on GPUs"] = "allowed" if _core.get_allow_tf32() else "not allowed"
     rows["NumPy"] = np.__version__
     width = max(map(len, rows))

@@ -23,10 +23,10 @@ class Conv2dPlan(_core.Conv2dPlan):
     ``residual`` (present exactly if the plan was made with ``residual=True``) and ``out`` have
     ``output_shape``. Returns ``out``, or a new array of the library that ``x`` came from.
 
-    With ``weight`` on a GPU (see :mod:`onebyone.cuda`) the plan runs there: ``plan(x, residual=None,
-    out=None, *, stream=None)`` as :func:`onebyone.conv2d` does. torch's and CuPy's weights are
-    copied on the stream that is current when the plan is made, and a call on another stream has to
-    come after that, as for any array of theirs; other libraries' arrays are kept without a copy.
+    With ``weight`` on a GPU (see :mod:`onebyone.cuda`) the plan runs there, and calls take a
+    ``stream=`` as :func:`onebyone.conv2d` does. torch's and CuPy's weights are copied on the stream
+    that is current when the plan is made, and a call on another stream has to come after that, as
+    for any array of theirs; other libraries' arrays are kept without a copy.
 
     Parameters
     ----------

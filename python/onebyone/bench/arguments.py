@@ -8,6 +8,8 @@ import re
 
 __all__ = ["add_bench"]
 
+_DTYPES = ("float32", "tf32", "float16", "bfloat16")
+
 _EXAMPLES = """\
 sets: resnet50, googlenet, nin, squeezenet, mobilenet_v2, efficientnet_b0, vgg16, projection256,
 small1x1, gemv, layers (a bit of each); --list-sets counts their layers.
@@ -18,6 +20,7 @@ examples:
   onebyone bench --networks resnet50,mobilenet_v2@8x3x224x224,mine.onnx --threads 1,2
   onebyone bench --explain "1x512x7x7 -> 512 k3 p1"
   onebyone bench --compare before.json now.json
+  onebyone bench --cuda --set resnet50 --dtype float32,tf32,float16
 """
 
 
@@ -84,6 +87,18 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="out of the caches: between calls the engine runs a layer that is larger than they",
     )
+    what.add_argument(
+        "--cuda",
+        action="store_true",
+        help="layers on an NVIDIA GPU, against cuDNN through torch",
+    )
+    what.add_argument(
+        "--dtype",
+        default=["float32"],
+        type=_dtypes,
+        metavar="NAMES",
+        help=f"with --cuda: {', '.join(_DTYPES)}, with commas (default: float32)",
+    )
     pace = parser.add_argument_group("how long")
     pace.add_argument(
         "--rounds", type=_rounds, default=7, metavar="N", help="bursts of each engine (default: 7)"
@@ -119,6 +134,15 @@ def _names(text: str) -> list[str]:
     names = [name for name in text.split(",") if name]
     if not names:
         raise argparse.ArgumentTypeError("expects names or files")
+    return names
+
+
+def _dtypes(text: str) -> list[str]:
+    names = list(dict.fromkeys(text.split(",")))
+    if not set(names) <= set(_DTYPES):
+        raise argparse.ArgumentTypeError(
+            f"expects names among {', '.join(_DTYPES)} with commas between, not {text!r}"
+        )
     return names
 
 

@@ -44,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         if arguments.compare:
             return int(report(*map(load_run, arguments.compare)))
+        if arguments.cuda:
+            return _run_cuda(arguments)
         if arguments.explain is not None:
             return _explain(arguments)
         return _measure(arguments)
@@ -59,6 +61,21 @@ def _explain(arguments: argparse.Namespace) -> int:
     layer = _layer("--explain", arguments.explain)
     for threads in arguments.threads:
         explain(console, layer, threads, _pace(arguments), cold=arguments.cold)
+    return 0
+
+
+def _run_cuda(arguments: argparse.Namespace) -> int:
+    from .cuda import check_gpu, measure, report
+
+    for option in ("networks", "cold", "json", "markdown", "plot", "explain"):
+        if getattr(arguments, option):
+            raise BenchError(f"--{option} does not go with --cuda")
+    torch, layers = check_gpu(), _layers(arguments)
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, CUDA {torch.version.cuda}")
+    rounds = _pace(arguments).rounds
+    for dtype in arguments.dtype:
+        results = [(layer, measure(torch, layer, dtype, rounds)) for layer in layers]
+        print(report(results, dtype))
     return 0
 
 
