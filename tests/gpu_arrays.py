@@ -128,7 +128,8 @@ def fake_torch():
 
     def empty(size, *, dtype, device):
         library.note("empty", device)
-        return Tensor(torch.full(size, torch.nan, dtype=dtype), int(device.removeprefix("cuda:")))
+        host = torch.empty(size, dtype=dtype)
+        return Tensor(host, int(device.removeprefix("cuda:")))
 
     module = types.ModuleType("torch")
     module.Tensor, module.empty, module.library = Tensor, empty, library
@@ -159,7 +160,7 @@ def fake_cupy():
 
     def empty(size, *, dtype):
         library.note("empty")
-        host = torch.full(size, torch.nan, dtype=getattr(torch, dtype))
+        host = torch.empty(size, dtype=getattr(torch, dtype))
         return ndarray(host, library.devices[-1])
 
     def ascontiguousarray(array):

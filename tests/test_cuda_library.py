@@ -37,7 +37,7 @@ def library():
 def why_not(path):
     result = run_python(WHY_NOT, ONEBYONE_CUDA_LIBRARY=path)
     assert result.returncode == 0, result.stderr
-    available, sentence = result.stdout.rstrip("\n").split("\n")
+    available, sentence = result.stdout.splitlines()
     assert available == str(sentence == "")
     return sentence
 
