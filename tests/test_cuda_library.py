@@ -240,7 +240,7 @@ assert y.__cuda_array_interface__["stream"] == 9 and y.__dlpack_device__() == (2
 """
     said = calls(library(), code)
     waits = [line for line in said if line.startswith("wait")]
-    assert waits == [f"wait device=1 {stream} 9" for stream in (1, 1, 2, 9, 44)]
+    assert waits == [f"wait device=1 {stream} 9" for stream in (0, 0, 2, 44)]
 
 
 def test_torch_and_cupy_on_their_second_device(library):

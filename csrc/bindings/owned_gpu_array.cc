@@ -67,11 +67,11 @@ py::object export_array(const OwnedArray& array, const py::object& stream, const
   if (!copy.is_none() && copy.cast<bool>())
     throw py::buffer_error("__dlpack__: the array is exported without a copy alone");
   // -1: the consumer sees to the order itself; None: the default stream.
-  const int64_t reader = stream.is_none() ? kLegacy : stream.cast<int64_t>();
+  const int64_t number = stream.is_none() ? 0 : stream.cast<int64_t>();
+  void* const reader = handle_of(number == static_cast<int64_t>(kLegacy) ? 0 : static_cast<Stream>(number));
   const CudaMemory& memory = *array.memory;
-  if (reader >= 0)
-    check_cuda("__dlpack__",
-               cuda_library().wait(memory.device(), handle_of(static_cast<Stream>(reader)), memory.stream()));
+  if (number >= 0 && reader != memory.stream())
+    check_cuda("__dlpack__", cuda_library().wait(memory.device(), reader, memory.stream()));
   if (!max_version.is_none() && max_version.cast<py::tuple>()[0].cast<int>() >= 1)
     return capsule<dlpack::ManagedVersioned>(array, "dltensor_versioned");
   return capsule<dlpack::Managed>(array, "dltensor");
