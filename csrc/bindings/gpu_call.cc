@@ -56,7 +56,9 @@ void GpuCall::use(const GpuArray& array, Stream home) {
 
 void GpuCall::make_dense(GpuArray& array) const {
   if (array.dense) return;
-  const py::object copy = ArrayLibrary(array.object, device_).contiguous(op_, array.name, array.object);
+  const ArrayLibrary library(array.object, device_);
+  const Entered stream(library.current_stream() == stream_ ? py::none() : library.stream_context(stream_));
+  const py::object copy = library.contiguous(op_, array.name, array.object);
   array = gpu_array(op_, array.name, copy, device_, stream_);
 }
 
