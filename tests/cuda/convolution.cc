@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <ostream>
 #include <random>
 
 namespace onebyone::cuda {
@@ -77,6 +78,13 @@ double activate(const onebyone_cuda_conv2d_desc& d, double v) {
 }
 
 }  // namespace
+
+std::ostream& operator<<(std::ostream& out, const Shape& s) {
+  return out << s.batch << 'x' << s.ic << 'x' << s.ih << 'x' << s.iw << "-" << s.oc << "_k" << s.kh << 'x'
+             << s.kw << "_s" << s.stride_h << 'x' << s.stride_w << "_d" << s.dilation_h << 'x' << s.dilation_w
+             << "_p" << s.pad_top << '.' << s.pad_left << '.' << s.pad_bottom << '.' << s.pad_right << "_g"
+             << s.groups;
+}
 
 onebyone_cuda_conv2d_desc describe_shape(const Shape& s, int32_t dtype, int32_t layout) {
   onebyone_cuda_conv2d_desc d = {};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iosfwd>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct Shape {
   int64_t pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
   int64_t groups = 1;
 };
+
+std::ostream& operator<<(std::ostream& out, const Shape& shape);  // names tests
 
 onebyone_cuda_conv2d_desc describe_shape(const Shape& shape, int32_t dtype, int32_t layout);
 
