@@ -21,13 +21,14 @@ struct FloatMath {
   using Vec = typename S::Vec;
   using IntVec = typename S::IntVec;
 
-  // e^x = 2^(n - 1) 2 e^r, |r| <= ln2/2 (Cody and Waite's two-part ln2); minimax polynomial of 2 e^r,
-  // relative error 3e-9. x / ln2 + kRound has n + 126, the exponent's bits of 2^(n - 1), in its last bits: n
-  // = 128 overflows into infinity, and n = -126, below 2^-125.5, gives 0 and not a denormal: a denormal costs
-  // whatever multiplies it a hundred cycles.
-  static ONEBYONE_INLINE Vec exp(Vec x) {
-    x = S::at_least(S::at_most(x, S::broadcast(89.0f)), S::broadcast(-87.5f));
-    const Vec round = S::broadcast(12582912.0f + 126.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  // 2^-kLess e^x = 2^(n - 1 - kLess) 2 e^r, |r| <= ln2/2 (Cody and Waite's two-part ln2); minimax polynomial
+  // of 2 e^r, relative error 3e-9. x / ln2 + round has the exponent's bits of 2^(n - 1 - kLess) in its last
+  // bits: n = 128 overflows into infinity, and n = kLess - 126, below 2^(kLess - 125.5), gives 0 and not a
+  // denormal: a denormal costs whatever multiplies it a hundred cycles. There is nothing beyond these two.
+  template <int kLess = 0>
+  static ONEBYONE_INLINE Vec exp_in_range(Vec x) {
+    // 1.5 * 2^23: adding it rounds to an integer.
+    const Vec round = S::broadcast(12582912.0f + 126.0f - kLess);
     const Vec shifted = x * 1.44269504088896f + round;
     const Vec n = shifted - round;
     const Vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
@@ -40,10 +41,17 @@ struct FloatMath {
     q = q * r + 2.0f;
     return q * (Vec)((IntVec)shifted << 23);
   }
+  static ONEBYONE_INLINE Vec exp(Vec x) {
+    return exp_in_range(S::at_least(S::at_most(x, S::broadcast(89.0f)), S::broadcast(-87.5f)));
+  }
 
   static ONEBYONE_INLINE Vec abs(Vec x) { return (Vec)((IntVec)x & 0x7fffffff); }
 
-  static ONEBYONE_INLINE Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
+  // By e^x, which is 0 where the result would be a denormal, and not by e^-x; from x = 30 on it is 1.
+  static ONEBYONE_INLINE Vec sigmoid(Vec x) {
+    const Vec e = exp_in_range(S::at_least(S::at_most(x, S::broadcast(30.0f)), S::broadcast(-87.5f)));
+    return e / (1.0f + e);
+  }
 
   // Below 0.625 x + x^3 P(x^2), relative error 5e-9; above 1 - 2 / (e^2x + 1), where nothing cancels.
   static ONEBYONE_INLINE Vec tanh(Vec x) {
@@ -62,25 +70,24 @@ struct FloatMath {
     return magnitude > 0.625f ? signed_large : small;
   }
 
-  // x Phi(x), Phi(x) = erfc(-x / sqrt 2) / 2; erfc(a) = t P(t) e^(-a^2), t = 1 / (1 + 0.4 a), relative error
-  // 2e-8 (the form of Abramowitz and Stegun 7.1.26). The negative side uses erfc itself: no cancellation.
+  // x Phi(x) = max(x, 0) - a (1 - Phi(a)), a = |x|: nothing cancels. 1 - Phi(a) = t P(t) e^(-a^2 / 2),
+  // t = 1 / (1 + 0.28 a), relative error 5e-8 (the form of Abramowitz and Stegun 7.1.26); P is four times
+  // that. From a = 13.11 on the exponential is 0; what it is a little below is large enough that its products
+  // are no denormals.
   static ONEBYONE_INLINE Vec gelu(Vec x) {
-    const Vec a = abs(x) * 0.70710678118654752f;
-    const Vec t = 1.0f / (1.0f + a * 0.4f);
-    Vec q = S::broadcast(-3.350112687150589e-2f);
-    q = q * t + 2.1878535612963768e-1f;
-    q = q * t - 5.465026177592626e-1f;
-    q = q * t + 6.093421802854353e-1f;
-    q = q * t - 3.3431187617263847e-1f;
-    q = q * t + 2.979731945814202e-1f;
-    q = q * t + 1.2105998246941302e-1f;
-    q = q * t + 2.1668938595921514e-1f;
-    q = q * t + 2.2474866527323548e-1f;
-    q = q * t + 2.2571685743718481e-1f;
-    const Vec half_erfc = q * t * exp(-(a * a)) * 0.5f;
-    const Vec y = x * (x > 0.0f ? 1.0f - half_erfc : half_erfc);
-    // Far below zero: 0, not denormal (as of exp).
-    return abs(y) < 1.17549435e-38f ? Vec{} : y;
+    const Vec a = S::at_most(abs(x), S::broadcast(13.11f));
+    const Vec t = 1.0f / (1.0f + a * 0.28f);
+    Vec q = S::broadcast(0.08897803f);
+    q = q * t - 0.32264388f;
+    q = q * t + 0.25635037f;
+    q = q * t + 0.109945156f;
+    q = q * t + 0.19427714f;
+    q = q * t + 0.37650362f;
+    q = q * t + 0.40156958f;
+    q = q * t + 0.4482898f;
+    q = q * t + 0.44673026f;
+    const Vec tail = q * t * exp_in_range<2>(a * a * -0.5f);
+    return S::at_least(x, Vec{}) - a * tail;
   }
 };
 
