@@ -1,4 +1,5 @@
-// Kernels::depthwise against its definition (DepthwiseArgs), with canaries around every row of the output.
+// Kernels::depthwise against its definition (DepthwiseArgs), with canaries around every pixel of the output.
+#include <limits>
 #include <vector>
 
 #include "testing.h"
@@ -10,27 +11,34 @@ template <class T>
 class DepthwiseKernel : public ::testing::Test {};
 TYPED_TEST_SUITE(DepthwiseKernel, RealTypes);
 
-struct Row {
+struct Band {
   int64_t groups, group_ic, group_oc;
   int64_t ow, kh, kw, stride = 1, dilation = 1, left = 0, width = 0;  // width 0: what the taps reach
+  int64_t rows = 1, stride_h = 1, dilation_h = 1, top = 0, height = 0;
   int64_t block = 3;
 };
 
 template <class T>
-void check(const Kernels<T>& kernels, const Row& row, bool extras, ActivationKind kind) {
-  SCOPED_TRACE(::testing::Message() << row.groups << " groups of " << row.group_ic << " -> " << row.group_oc
-                                    << ", ow " << row.ow << " kernel " << row.kh << "x" << row.kw
-                                    << " stride " << row.stride << " dilation " << row.dilation << " left "
-                                    << row.left << " width " << row.width << " extras " << extras);
-  constexpr int64_t kGap = 2, kFirstRow = 1;
+void check(const Kernels<T>& kernels, const Band& band, bool extras, ActivationKind kind) {
+  SCOPED_TRACE(::testing::Message() << band.groups << " groups of " << band.group_ic << " -> "
+                                    << band.group_oc << ", ow " << band.ow << " kernel " << band.kh << "x"
+                                    << band.kw << " stride " << band.stride << " dilation " << band.dilation
+                                    << " left " << band.left << " width " << band.width << ", " << band.rows
+                                    << " rows stride " << band.stride_h << " dilation " << band.dilation_h
+                                    << " top " << band.top << " height " << band.height << " extras "
+                                    << extras);
+  constexpr int64_t kGap = 2, kFirstRow = 1;  // of the outputs
   const T canary = T(99);
   Random random;
-  const int64_t ic = row.groups * row.group_ic, oc = row.groups * row.group_oc, lanes = kernels.lanes;
-  const int64_t reach = (row.ow - 1) * row.stride + (row.kw - 1) * row.dilation + 1;
-  const int64_t width = row.width ? row.width : reach;
-  const int64_t run = row.group_oc < lanes ? oc : row.group_oc;
+  const int64_t ic = band.groups * band.group_ic, oc = band.groups * band.group_oc, lanes = kernels.lanes;
+  const int64_t reach = (band.ow - 1) * band.stride + (band.kw - 1) * band.dilation + 1;
+  const int64_t width = band.width ? band.width : reach;
+  const int64_t rows = kFirstRow + band.rows;
+  const int64_t reach_h = (rows - 1) * band.stride_h + (band.kh - 1) * band.dilation_h + 1;
+  const int64_t height = band.height ? band.height : reach_h;
+  const int64_t run = band.group_oc < lanes ? oc : band.group_oc;
   const int64_t per_run = (run + lanes - 1) / lanes, columns = std::min(run, lanes);
-  const int64_t filter = (kFirstRow + row.kh) * row.kw * row.group_ic;
+  const int64_t filter = band.kh * band.kw * band.group_ic;
   const std::vector<T> weight = random.values<T>(filter * oc), bias = random.values<T>(oc);
   std::vector<T> packed;
   for (int64_t start = 0; start < oc; start += run)
@@ -40,62 +48,72 @@ void check(const Kernels<T>& kernels, const Row& row, bool extras, ActivationKin
           const int64_t j = start + std::min(v * lanes, run - columns) + l;
           packed.push_back(l >= columns ? T(0) : k < 0 ? (extras ? bias[j] : T(0)) : weight[k * oc + j]);
         }
-  // Each row is its own exactly sized buffer: AddressSanitizer sees a read past it.
-  const int64_t x_stride = ic + 1;
-  std::vector<std::vector<T>> rows;
-  std::vector<const T*> table;
-  for (int64_t r = 0; r < row.kh; ++r) rows.push_back(random.values<T>((width - 1) * x_stride + ic));
-  for (const std::vector<T>& values : rows) table.push_back(values.data());
-  const int64_t ld = oc + kGap;
-  std::vector<T> out(row.ow * ld, canary);
-  const std::vector<T> residual = random.values<T>(row.ow * ld);
+  // Between pixels and rows NaN, beyond the last nothing: AddressSanitizer sees a read past it.
+  const int64_t x_stride = ic + 1, x_row = width * x_stride + 1;
+  std::vector<T> x((height - 1) * x_row + (width - 1) * x_stride + ic, std::numeric_limits<T>::quiet_NaN());
+  for (int64_t h = 0; h < height; ++h)
+    for (int64_t w = 0; w < width; ++w) {
+      const std::vector<T> pixel = random.values<T>(ic);
+      std::copy(pixel.begin(), pixel.end(), x.begin() + h * x_row + w * x_stride);
+    }
+  const int64_t ld = oc + kGap, out_row = band.ow * ld;
+  std::vector<T> out(band.rows * out_row, canary);
+  const std::vector<T> residual = random.values<T>(band.rows * out_row);
   Epilogue<T> epilogue;
   epilogue.activation = {kind, -0.5, 0.75};
   if (extras) epilogue.residual = residual.data();
   const int64_t vectors = oc / run * per_run;
   // In two parts, as two threads would.
   for (const auto& [begin, end] : {std::pair{int64_t(0), vectors / 2}, std::pair{vectors / 2, vectors}})
-    kernels.depthwise({.ow = row.ow,
+    kernels.depthwise({.ow = band.ow,
                        .run = run,
                        .begin = begin,
                        .end = end,
-                       .block = row.block,
-                       .kh = row.kh,
-                       .kw = row.kw,
-                       .first_row = kFirstRow,
-                       .stride = row.stride,
-                       .dilation = row.dilation,
-                       .left = row.left,
+                       .block = band.block,
+                       .row_begin = kFirstRow,
+                       .row_end = rows,
+                       .kh = band.kh,
+                       .kw = band.kw,
+                       .stride_h = band.stride_h,
+                       .stride = band.stride,
+                       .dilation_h = band.dilation_h,
+                       .dilation = band.dilation,
+                       .top = band.top,
+                       .left = band.left,
+                       .height = height,
                        .width = width,
                        .ic = ic,
-                       .group_ic = row.group_ic,
-                       .group_oc = row.group_oc,
-                       .rows = table.data(),
+                       .group_ic = band.group_ic,
+                       .group_oc = band.group_oc,
+                       .x = x.data(),
+                       .x_row = x_row,
                        .x_stride = x_stride,
                        .weight = packed.data(),
                        .weight_stride = (filter + 1) * lanes,
                        .out = out.data(),
                        .ld = ld,
                        .epilogue = &epilogue});
-  for (int64_t i = 0; i < row.ow; ++i)
+  for (int64_t p = 0; p < band.rows * band.ow; ++p)
     for (int64_t j = 0; j < ld; ++j) {
+      const int64_t y = kFirstRow + p / band.ow, i = p % band.ow;
       if (j >= oc) {
-        ASSERT_EQ(out[i * ld + j], canary) << "wrote past pixel " << i;
+        ASSERT_EQ(out[p * ld + j], canary) << "wrote past pixel " << p;
         continue;
       }
-      double sum = extras ? double(bias[j]) + double(residual[i * ld + j]) : 0;
-      for (int64_t r = 0; r < row.kh; ++r)
-        for (int64_t s = 0; s < row.kw; ++s) {
-          const int64_t place = i * row.stride + s * row.dilation - row.left;
-          if (place < 0 || place >= width) continue;
-          for (int64_t c = 0; c < row.group_ic; ++c)
-            sum += double(rows[r][place * x_stride + j / row.group_oc * row.group_ic + c]) *
-                   double(weight[(((kFirstRow + r) * row.kw + s) * row.group_ic + c) * oc + j]);
+      double sum = extras ? double(bias[j]) + double(residual[p * ld + j]) : 0;
+      for (int64_t r = 0; r < band.kh; ++r)
+        for (int64_t s = 0; s < band.kw; ++s) {
+          const int64_t place_h = y * band.stride_h + r * band.dilation_h - band.top;
+          const int64_t place = i * band.stride + s * band.dilation - band.left;
+          if (place < 0 || place >= width || place_h < 0 || place_h >= height) continue;
+          for (int64_t c = 0; c < band.group_ic; ++c)
+            sum += double(x[place_h * x_row + place * x_stride + j / band.group_oc * band.group_ic + c]) *
+                   double(weight[((r * band.kw + s) * band.group_ic + c) * oc + j]);
         }
       if (kind == ActivationKind::kClip) sum = std::min(std::max(sum, -0.5), 0.75);
       if (kind == ActivationKind::kLeakyRelu && sum < 0) sum *= -0.5;
-      ASSERT_NEAR(double(out[i * ld + j]), sum, 2 * double(row.kh * row.kw * row.group_ic + 3) * kEps<T>)
-          << "pixel " << i << " channel " << j;
+      ASSERT_NEAR(double(out[p * ld + j]), sum, 2 * double(band.kh * band.kw * band.group_ic + 3) * kEps<T>)
+          << "row " << y << " pixel " << i << " channel " << j;
     }
 }
 
@@ -122,7 +140,7 @@ TYPED_TEST(DepthwiseKernel, AnyRow) {
       for (const int64_t stride : {1, 2, 3})
         for (const int64_t dilation : {1, 2})
           for (const int64_t ow : {1, 2, 4, 6, 7, 8, 13, 22})
-            for (const int64_t kh : {0, 1, 2}) {
+            for (const int64_t kh : {1, 2}) {
               const int64_t reach = (ow - 1) * stride + (kw - 1) * dilation + 1;
               ASSERT_NO_FATAL_FAILURE(check<TypeParam>(kernels, {n, 1, 1, ow, kh, kw, stride, dilation}, true,
                                                        ActivationKind::kClip));
@@ -134,6 +152,32 @@ TYPED_TEST(DepthwiseKernel, AnyRow) {
                                        ActivationKind::kNone));
                 }
             }
+  });
+}
+
+TYPED_TEST(DepthwiseKernel, AnyRows) {
+  for_each_table([](const KernelTable& table) {
+    const Kernels<TypeParam>& kernels = kernels_of<TypeParam>(table);
+    const int64_t n = kernels.lanes + 3;
+    for (const auto& [kh, kw] : {std::pair{1, 3}, {2, 5}, {3, 3}, {5, 5}, {7, 7}, {3, 8}})
+      for (const int64_t stride : {1, 2})
+        for (const int64_t stride_h : {1, 2, 3, 9})
+          for (const int64_t dilation_h : {1, 3})
+            for (const int64_t rows : {1, 2, 3, 5})
+              for (const int64_t ow : {3, 9}) {
+                const int64_t reach = rows * stride_h + (kh - 1) * dilation_h + 1;
+                // All taps within the image; some beside it; an image that is lower than the window; none in
+                // it.
+                for (const auto& [top, height] : {std::pair{int64_t(0), reach},
+                                                  {kh / 2, std::max<int64_t>(reach - kh, 1)},
+                                                  {2 * stride_h, int64_t(1)},
+                                                  {reach, int64_t(1)},
+                                                  {-reach, int64_t(1)}})
+                  ASSERT_NO_FATAL_FAILURE(check<TypeParam>(
+                      kernels,
+                      {n, 1, 1, ow, kh, kw, stride, 1, 1, 0, rows, stride_h, dilation_h, top, height}, true,
+                      kKinds[(rows + kh) % 3]));
+              }
   });
 }
 

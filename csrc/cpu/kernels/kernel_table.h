@@ -98,24 +98,27 @@ struct PackArgs {
   T* dst;
 };
 
-// A row of `ow` output pixels of a depthwise or grouped convolution, channels last:
-// out[i][j] = epilogue(sum over r < kh, s < kw, c < group_ic of
-//   rows[r][place(i, s)][j / group_oc * group_ic + c] * w[first_row + r][s][c][j])
+// Rows [row_begin, row_end) of `ow` output pixels of a depthwise or grouped convolution, channels last:
+// out[y - row_begin][i][j] = epilogue(sum over r < kh, s < kw, c < group_ic of
+//   x[row(y, r)][place(i, s)][j / group_oc * group_ic + c] * w[r][s][c][j])
 // for i < ow and the output channels j of vectors [begin, end); taps whose
+// row(y, r) = y * stride_h - top + r * dilation_h is not in [0, height) or whose
 // place(i, s) = i * stride - left + s * dilation is not in [0, width) are left out.
 // Vectors divide runs of `run` output channels, which divide oc: within a run vector v is the channels
 // [first, first + lanes), first = min(v * lanes, run - lanes); the last may overlap the one before. Its
 // weights are at weight + v * weight_stride: `lanes` of bias, then for each row, tap and input channel
-// `lanes` of w; where run < lanes zeros follow. Up to `block` vectors are done together, their weights
-// staying in L1. Fast if group_oc is 1, divides lanes (and group_ic <= group_oc), or is `run`. A pixel of x
-// has ic channels and is x_stride from the next; a pixel of out (and of the residual) ld.
+// `lanes` of w; where run < lanes zeros follow. Up to `block` vectors are done together, all rows of them
+// before the next ones. Fast if group_oc is 1, divides lanes (and group_ic <= group_oc), or is `run`. A pixel
+// of x has ic channels and is x_stride from the next, its rows are x_row apart; a pixel of out (and of the
+// residual) ld, rows are ow pixels.
 template <class T>
 struct DepthwiseArgs {
   int64_t ow, run, begin, end, block;
-  int64_t kh, kw, first_row, stride, dilation, left, width;
+  int64_t row_begin, row_end;
+  int64_t kh, kw, stride_h, stride, dilation_h, dilation, top, left, height, width;
   int64_t ic, group_ic, group_oc;
-  const T* const* rows;
-  int64_t x_stride;
+  const T* x;
+  int64_t x_row, x_stride;
   const T* weight;
   int64_t weight_stride;
   T* out;
