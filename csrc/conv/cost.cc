@@ -70,12 +70,13 @@ double direct_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const double oc = static_cast<double>(g.group_oc()), k = static_cast<double>(g.taps() * g.group_ic());
   const double weights = static_cast<double>(g.oc) * k * problem.element_bytes;
   const bool nhwc = problem.layout == Layout::kNhwc;
-  const double block = static_cast<double>(nhwc ? plan.mc : plan.nc);
+  const double block = static_cast<double>(nhwc ? plan.mc : plan.few_channels ? g.ow : plan.nc);
   const double blocks = std::max(pixels / block, 1.0), m = pixels / blocks;
   const double compute =
       blocks * static_cast<double>(g.groups) * gemm_cycles(plan, nhwc ? m : oc, nhwc ? oc : m, k);
   // Channels-first pixels are packed first, a vector at a time.
-  const double pack = nhwc ? 0 : kPackCycles * pixels * k * static_cast<double>(g.groups) / plan.lanes;
+  const double pack =
+      nhwc || plan.few_channels ? 0 : kPackCycles * pixels * k * static_cast<double>(g.groups) / plan.lanes;
   return overlapped(compute, weights / kMemoryBytes + image_cycles(problem)) + pack;
 }
 

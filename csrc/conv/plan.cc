@@ -24,6 +24,8 @@ constexpr int64_t kNarrowGroup = 16;
 // Padding that depthwise kernels lay out: at most so many times the image, or 1 MB of float32.
 constexpr double kPaddedImages = 16;
 constexpr int64_t kPaddedPixels = 16 * 1024;
+// With more channels packing them for the GEMM is little against the products. What a window spans.
+constexpr int64_t kFewChannels = 4, kWindowBytes = 512 * 1024;
 // 2 us of one core: a team that is awake starts and ends in one.
 constexpr double kCyclesPerThread = 6000;
 // What estimates are printed in: milliseconds of one core at 3 GHz.
@@ -55,6 +57,14 @@ bool padding_fits(const ConvGeometry& g, Layout layout) {
   const double columns = static_cast<double>(g.iw + g.pad.left + g.pad.right);
   return layout == Layout::kNhwc ||
          rows * columns <= kPaddedImages * static_cast<double>(std::max(g.ih * g.iw, kPaddedPixels));
+}
+bool has_few_channels(const ConvProblem& problem) {
+  const ConvGeometry& g = problem.geometry;
+  const double columns = static_cast<double>(g.iw + g.pad.left + g.pad.right);
+  return problem.layout == Layout::kNchw && g.groups == 1 && g.ic >= 1 && g.ic <= kFewChannels &&
+         g.taps() > 1 &&
+         static_cast<double>(window_rows(g)) * columns * static_cast<double>(g.ic * problem.element_bytes) <=
+             kWindowBytes;
 }
 bool winograd_serves(const ConvGeometry& g) {
   return g.stride.h == 1 && g.stride.w == 1 && g.dilation.h == 1 && g.dilation.w == 1 && g.taps() > 1 &&
@@ -287,6 +297,9 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
       } else if (has_narrow_groups(problem.geometry, problem.layout, plan)) {
         plan.narrow_groups = true;
         plan_depthwise(problem.geometry, plan);
+      } else if (has_few_channels(problem)) {
+        plan.few_channels = true;
+        plan.mr = is_double ? kernels.f64.window_mr : kernels.f32.window_mr;
       } else {
         plan_direct(problem, plan);
       }
@@ -319,6 +332,7 @@ std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threa
     if (plan.tile_h) text << " tile=" << plan.tile_h << "x" << plan.tile_w;
     if (plan.filter_rows) text << " rows";
     if (plan.dot) text << " dot";
+    if (plan.few_channels) text << " few-channels";
     if (plan.narrow_groups) text << " grouped";
   }
   if (plan.algorithm != Algorithm::kReference) {

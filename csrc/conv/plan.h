@@ -73,8 +73,12 @@ struct ConvPlan {
   int tile_h = 0, tile_w = 0;  // Winograd: outputs per tile along each side
   bool dot = false;            // 1x1 from one pixel to one: dot products with the weights as they are
   bool narrow_groups = false;  // the depthwise kernels serve groups of a few channels
+  bool few_channels = false;   // NCHW: an image of a few channels, by bands (few_channels.cc)
   bool filter_rows = false;    // NHWC: a row of the filter is one run of products (window_table.h)
 };
+
+// Rows of the image that the window of an output spans.
+inline int64_t window_rows(const ConvGeometry& g) { return (g.kh - 1) * g.dilation.h + 1; }
 
 // Throws std::invalid_argument if the algorithm asked for cannot serve the problem.
 ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const KernelTable& kernels);

@@ -59,6 +59,18 @@ const std::vector<ConvCase> kWindows = {
     {{1, 12, 17, 4}, {20, 12, 7, 1}, {1, 1}, Edges{3, 3, 0, 0}},
     {{1, 10, 9, 9}, {11, 10, 7, 7}, {1, 1}, Edges{3, 3, 3, 3}},
 };
+// As the first layers of networks: rows longer and shorter than a tile, sums of several blocks, outputs
+// enough to be written row by row, more stride than kernel.
+const std::vector<ConvCase> kFewChannels = {
+    {{2, 3, 13, 101}, {37, 3, 5, 5}, {2, 2}, Edges{2, 1, 0, 2}},
+    {{1, 4, 9, 70}, {70, 4, 3, 3}, {3, 4}, Edges{1, 1, 2, 1}},
+    {{1, 3, 27, 61}, {19, 3, 11, 11}, {4, 4}, Edges{2, 2, 2, 2}},
+    {{1, 2, 12, 40}, {8, 2, 3, 4}, {2, 2}, Edges{2, 3, 4, 1}, {2, 3}},
+    {{1, 3, 4, 21}, {530, 3, 3, 3}, {1, 1}, AutoPadding::kSame},
+    {{3, 1, 7, 18}, {33, 1, 2, 2}, {3, 3}},
+    {{1, 1, 1, 50}, {12, 1, 1, 9}, {1, 2}, AutoPadding::kSame},
+    {{1, 3, 50, 5}, {5, 3, 7, 7}, {1, 1}, Edges{3, 3, 3, 3}},
+};
 const std::vector<ConvCase> kEmpty = {
     {{0, 3, 4, 4}, {5, 3, 3, 3}}, {{1, 3, 0, 4}, {5, 3, 1, 1}},
     {{1, 3, 4, 4}, {0, 3, 3, 3}}, {{2, 0, 3, 4}, {5, 0, 1, 1}},  // nothing to sum: the bias
@@ -223,6 +235,7 @@ TYPED_TEST_SUITE(Convolution, RealTypes);
 
 TYPED_TEST(Convolution, PointwiseAgreesWithReference) { this->compare_all(kPointwise); }
 TYPED_TEST(Convolution, WindowsAgreeWithReference) { this->compare_all(kWindows); }
+TYPED_TEST(Convolution, FewChannelsAgreeWithReference) { this->compare_all(kFewChannels); }
 TYPED_TEST(Convolution, EmptyAgreesWithReference) { this->compare_all(kEmpty); }
 
 // At least 16 times the work that is worth a thread; sizes that no number of threads divides.
@@ -231,6 +244,9 @@ TYPED_TEST(Convolution, PointwiseSameBitsForAnyThreads) {
 }
 TYPED_TEST(Convolution, WindowsSameBitsForAnyThreads) {
   this->same_bits({{1, 29, 19, 17}, {61, 29, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}});
+}
+TYPED_TEST(Convolution, FewChannelsSameBitsForAnyThreads) {
+  this->same_bits({{2, 3, 83, 75}, {37, 3, 7, 7}, {2, 2}, Edges{3, 3, 3, 3}});
 }
 TYPED_TEST(Convolution, PixelSameBitsForAnyThreads) {
   this->same_bits({{3, 1031, 1, 1}, {1500, 1031, 1, 1}});

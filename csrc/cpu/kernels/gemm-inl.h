@@ -33,7 +33,7 @@ __attribute__((noinline)) void finish_ragged(const GemmArgs<typename S::Scalar>&
   const Epilogue<T>* const e = args.epilogue;
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t v = 0; v < vecs; ++v, acc += S::kLanes) {
-      const bool whole = v + 1 < vecs;
+      const bool whole = v + 1 < vecs || tail == S::kLanes;
       const auto load = [&](const T* p) { return whole ? S::load(p) : S::load_first(p, tail); };
       const int64_t column = j + v * S::kLanes, at = (i + r) * args.ldc + column;
       Vec sum = S::load(acc);
@@ -69,6 +69,54 @@ struct GemmTile {
                   const char* ahead, int64_t step) {
     return args.taps * args.kc <= kSumBlock ? run_short(args, i, tiles, j, tail, b, ahead, step)
                                             : run_long(args, i, tiles, j, tail, b, ahead, step);
+  }
+
+  // C at row i, column j (+)= acc, with the epilogue.
+  static ONEBYONE_INLINE void finish(const GemmArgs<T>& args, int64_t i, int64_t j, int tail,
+                                     Vec (&acc)[kMr][kNv]) {
+    if (tail < S::kLanes) {
+      T columns[kMr * kColumns];
+      ONEBYONE_UNROLL
+      for (int r = 0; r < kMr; ++r) {
+        ONEBYONE_UNROLL
+        for (int v = 0; v < kNv; ++v) S::store(columns + r * kColumns + v * S::kLanes, acc[r][v]);
+      }
+      return finish_ragged<S>(args, i, j, kMr, kNv, tail, columns);
+    }
+    T* c = args.c + i * args.ldc + j;
+    if (args.accumulate) add(acc, c, args.ldc);
+    if (const Epilogue<T>* e = args.epilogue) {
+      if (e->bias_n) {
+        ONEBYONE_UNROLL
+        for (int v = 0; v < kNv; ++v) {
+          const Vec bias = S::load(e->bias_n + j + v * S::kLanes);
+          ONEBYONE_UNROLL
+          for (int r = 0; r < kMr; ++r) acc[r][v] += bias;
+        }
+      }
+      if (e->bias_m) {
+        ONEBYONE_UNROLL
+        for (int r = 0; r < kMr; ++r) {
+          const Vec bias = S::broadcast(e->bias_m[i + r]);
+          ONEBYONE_UNROLL
+          for (int v = 0; v < kNv; ++v) acc[r][v] += bias;
+        }
+      }
+      if (e->residual) add(acc, e->residual + i * args.ldc + j, args.ldc);
+      if (e->activation.kind == ActivationKind::kClip) {
+        const T lo = static_cast<T>(e->activation.a), hi = static_cast<T>(e->activation.b);
+        ONEBYONE_UNROLL
+        for (int r = 0; r < kMr; ++r) {
+          ONEBYONE_UNROLL
+          for (int v = 0; v < kNv; ++v) acc[r][v] = clip<S>(acc[r][v], lo, hi);
+        }
+      }
+    }
+    ONEBYONE_UNROLL
+    for (int r = 0; r < kMr; ++r) {
+      ONEBYONE_UNROLL
+      for (int v = 0; v < kNv; ++v) S::store(c + r * args.ldc + v * S::kLanes, acc[r][v]);
+    }
   }
 
  private:
@@ -191,54 +239,6 @@ struct GemmTile {
     for (int r = 0; r < kMr; ++r) {
       ONEBYONE_UNROLL
       for (int v = 0; v < kNv; ++v) acc[r][v] = Vec{};
-    }
-  }
-
-  // C at row i, column j (+)= acc, with the epilogue.
-  static ONEBYONE_INLINE void finish(const GemmArgs<T>& args, int64_t i, int64_t j, int tail,
-                                     Vec (&acc)[kMr][kNv]) {
-    if (tail < S::kLanes) {
-      T columns[kMr * kColumns];
-      ONEBYONE_UNROLL
-      for (int r = 0; r < kMr; ++r) {
-        ONEBYONE_UNROLL
-        for (int v = 0; v < kNv; ++v) S::store(columns + r * kColumns + v * S::kLanes, acc[r][v]);
-      }
-      return finish_ragged<S>(args, i, j, kMr, kNv, tail, columns);
-    }
-    T* c = args.c + i * args.ldc + j;
-    if (args.accumulate) add(acc, c, args.ldc);
-    if (const Epilogue<T>* e = args.epilogue) {
-      if (e->bias_n) {
-        ONEBYONE_UNROLL
-        for (int v = 0; v < kNv; ++v) {
-          const Vec bias = S::load(e->bias_n + j + v * S::kLanes);
-          ONEBYONE_UNROLL
-          for (int r = 0; r < kMr; ++r) acc[r][v] += bias;
-        }
-      }
-      if (e->bias_m) {
-        ONEBYONE_UNROLL
-        for (int r = 0; r < kMr; ++r) {
-          const Vec bias = S::broadcast(e->bias_m[i + r]);
-          ONEBYONE_UNROLL
-          for (int v = 0; v < kNv; ++v) acc[r][v] += bias;
-        }
-      }
-      if (e->residual) add(acc, e->residual + i * args.ldc + j, args.ldc);
-      if (e->activation.kind == ActivationKind::kClip) {
-        const T lo = static_cast<T>(e->activation.a), hi = static_cast<T>(e->activation.b);
-        ONEBYONE_UNROLL
-        for (int r = 0; r < kMr; ++r) {
-          ONEBYONE_UNROLL
-          for (int v = 0; v < kNv; ++v) acc[r][v] = clip<S>(acc[r][v], lo, hi);
-        }
-      }
-    }
-    ONEBYONE_UNROLL
-    for (int r = 0; r < kMr; ++r) {
-      ONEBYONE_UNROLL
-      for (int v = 0; v < kNv; ++v) S::store(c + r * args.ldc + v * S::kLanes, acc[r][v]);
     }
   }
 

@@ -64,6 +64,21 @@ struct GemmArgs {
   const T* next_b = nullptr;
 };
 
+// c[i][j] = epilogue(sum over p < k of a[i * a_row + p] * b[offsets[p] + j]) for i < m, j < n; 1 <= m <=
+// window_mr. Rows of C (and the residual) are ldc apart; whole vectors of b are readable. Longer sums are
+// made by blocks. bias_n is not used.
+template <class T>
+struct WindowArgs {
+  int64_t m, n, k;
+  const T* a;
+  int64_t a_row;
+  const T* b;
+  const int64_t* offsets;
+  T* c;
+  int64_t ldc;
+  const Epilogue<T>* epilogue;
+};
+
 // c[i][j] = epilogue(sum over p < k of a[i * lda + p] * b[j * ldb + p]) for i < m, j < n; c and residual have
 // rows of ldc. bias_n: n values; bias_m is not used.
 template <class T>
@@ -287,9 +302,11 @@ struct SoftmaxArgs {
 
 template <class T>
 struct Kernels {
-  int mr, nr;  // the register tile: mr rows x nr columns
-  int lanes;   // elements of a vector
+  int mr, nr;     // the register tile: mr rows x nr columns
+  int window_mr;  // rows of the window kernel's tile
+  int lanes;      // elements of a vector
   void (*gemm)(const GemmArgs<T>&);
+  void (*window)(const WindowArgs<T>&);
   void (*dot)(const DotArgs<T>&);
   void (*pack)(const PackArgs<T>&);
   void (*depthwise)(const DepthwiseArgs<T>&);

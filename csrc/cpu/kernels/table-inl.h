@@ -15,6 +15,7 @@
 #include "simd.h"
 #include "softmax-inl.h"
 #include "transpose-inl.h"
+#include "window-inl.h"
 #include "winograd-inl.h"
 
 namespace onebyone {
@@ -37,11 +38,13 @@ T fma_loop(int64_t iterations) {
 
 template <class T, int kBytes, int kMr, int kNv, int kWide>
 constexpr Kernels<T> make_kernels() {
-  constexpr int kLanes = Simd<T, kBytes>::kLanes;
+  constexpr int kLanes = Simd<T, kBytes>::kLanes, kWindowRows = kMr < kMostWindowRows ? kMr : kMostWindowRows;
   return {.mr = kMr,
           .nr = kNv * kLanes,
+          .window_mr = kWindowRows,
           .lanes = kLanes,
           .gemm = &gemm<T, kBytes, kMr, kNv, kWide>,
+          .window = &window<T, kBytes, kWindowRows, kNv>,
           .dot = &dot<T, kBytes>,
           .pack = &pack<T, kBytes, kNv>,
           .depthwise = &depthwise<T, kBytes>,
