@@ -193,3 +193,15 @@ def test_weights_that_are_subnormal(rng, dtype):
     np.testing.assert_allclose(
         ob.compile(layer, x.shape)(x), layer(x), rtol=0, atol=100 * np.finfo(dtype).eps
     )
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_chain_writes_the_callers_layout(layout, batch, rng):
+    """As large as its output: no image of the network's own is."""
+    model = nn.Sequential(nn.Conv2d(3, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 20, 1))
+    x = uniform(rng, (batch, 3, 37, 41), "float32")
+    net = ob.compile(model, to_layout(x, layout).shape, layout=layout)
+    assert net.memory["activations"] < batch * 20 * 37 * 41 * 4
+    got = net(to_layout(x, layout))
+    np.testing.assert_allclose(got, to_layout(model(x), layout), rtol=1e-4, atol=1e-5)

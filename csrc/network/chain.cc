@@ -35,7 +35,8 @@ bool Chain<T>::by_rows(const ConvPlan& plan) {
 }
 
 template <class T>
-Chain<T>::Chain(std::vector<Stage> stages) : stages_(std::move(stages)) {
+Chain<T>::Chain(std::vector<Stage> stages, const Kernels<T>* transposing)
+    : stages_(std::move(stages)), transposing_(transposing) {
   int64_t widest = 1;
   for (size_t i = 0; i < stages_.size(); ++i) {
     if (by_rows(stages_[i]->plan())) rows_stage_ = static_cast<int>(i);
@@ -69,7 +70,8 @@ template <class T>
 int64_t Chain<T>::buffer_bytes() const {
   int64_t elements = 0;
   if (rows_stage_ < 0) {
-    for (size_t i = 0; i + 1 < stages_.size(); ++i) elements += block_pixels_ * geometry(i).oc;
+    const size_t kept = stages_.size() - (transposing_ ? 0 : 1);
+    for (size_t i = 0; i < kept; ++i) elements += block_pixels_ * geometry(i).oc;
   } else {
     const ConvGeometry& g = geometry(rows_stage_);
     elements = expanded_rows() * g.iw * g.ic + band_rows() * g.ow * g.oc;
@@ -107,13 +109,32 @@ void Chain<T>::run_pixels(const Tensors& t, int64_t begin, int64_t end) const {
   for (size_t i = 0; i < stages_.size(); ++i) {
     const bool first = i == 0, last = i + 1 == stages_.size();
     const int64_t at = begin * stages_[i]->problem().output_step();
-    T* const out = last ? t.out + at : next;
+    T* const out = last && !transposing_ ? t.out + at : next;
     // Later stages see the block as the first pixels of an image.
     stages_[i]->algorithm().run_part(first ? t.x : dense_image(made, geometry(i)),
                                      last && t.residual ? t.residual + at : nullptr, out, first ? begin : 0,
                                      first ? end : end - begin);
     made = out;
     next += block_pixels_ * geometry(i).oc;
+  }
+  if (transposing_) spread_channels(made, t.out, begin, end);
+}
+
+// Pixels [begin, end), counted through the images: from a block of them, channels last, to `out`.
+template <class T>
+void Chain<T>::spread_channels(const T* block, T* out, int64_t begin, int64_t end) const {
+  const int64_t channels = geometry(stages_.size() - 1).oc, size = geometry(stages_.size() - 1).out_pixels();
+  for (int64_t pixel = begin; pixel < end;) {
+    const int64_t image = pixel / size, next = std::min(end, (image + 1) * size);
+    transposing_->transpose({.rows = next - pixel,
+                             .columns = channels,
+                             .src = block + (pixel - begin) * channels,
+                             .src_stride = channels,
+                             .dst = out + image * channels * size + pixel % size,
+                             .dst_stride = size,
+                             .residual = nullptr,
+                             .activation = {}});
+    pixel = next;
   }
 }
 

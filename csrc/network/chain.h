@@ -22,7 +22,9 @@ class Chain {
   using Stage = std::shared_ptr<const Conv2d<T>>;
 
   // Each stage's input is the output of the one before; only the last may have a residual and an out_step.
-  explicit Chain(std::vector<Stage> stages);
+  // Where `transposing` is given, the output's channels lie apart, (N, C, H, W): for the form `pixels`
+  // without residual and out_step.
+  explicit Chain(std::vector<Stage> stages, const Kernels<T>* transposing = nullptr);
 
   // Whether a stage of this plan can be part of a chain: made by pixels, or by rows.
   static bool by_pixels(const ConvPlan& plan);
@@ -44,12 +46,14 @@ class Chain {
   };
   const ConvGeometry& geometry(size_t stage) const { return stages_[stage]->geometry(); }
   void run_pixels(const Tensors& t, int64_t begin, int64_t end) const;
+  void spread_channels(const T* block, T* out, int64_t begin, int64_t end) const;
   void run_rows(const Tensors& t, int64_t image, int64_t begin, int64_t end) const;
   int64_t expanded_rows() const;
   int64_t band_rows() const;
   int64_t buffer_bytes() const;
 
   const std::vector<Stage> stages_;
+  const Kernels<T>* const transposing_;
   int rows_stage_ = -1;       // the depthwise one, or -1
   int64_t block_pixels_ = 0;  // pixels: of a block
 };

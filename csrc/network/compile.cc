@@ -8,6 +8,7 @@
 #include "core/int_math.h"
 #include "network/arena.h"
 #include "network/arrangement.h"
+#include "network/chain.h"
 #include "network/fuse.h"
 #include "network/slots.h"
 #include "network/steps.h"
@@ -202,15 +203,39 @@ class Compiler {
       const Slot factors = at(node.inputs[1]);
       inputs.push_back(is_dense(factors, row_major()) ? factors : dense_copy(factors, row_major()));
     }
-    emit_product(node, std::move(inputs), channels_last(), pixel_step, [&](int64_t step) {
-      if (stages.size() == 1) return maker_.conv(spec_of(node, op, step), op);
+    const auto chain = [&](int64_t step, Layout out) {
       std::vector<std::pair<ConvSpec, const ConvOp<T>*>> specs;
       for (const NodeT* stage : stages) {
         const auto& conv = std::get<ConvOp<T>>(stage->op);
         specs.emplace_back(spec_of(*stage, conv, stage == &node ? step : 0), &conv);
       }
-      return maker_.chain(specs);
+      return maker_.chain(specs, out);
+    };
+    if (is_spread_chain(node, stages)) {
+      emit(chain(0, Layout::kNchw), node.name, std::move(inputs), place(node.output, row_major()));
+      return;
+    }
+    emit_product(node, std::move(inputs), channels_last(), pixel_step, [&](int64_t step) {
+      return stages.size() == 1 ? maker_.conv(spec_of(node, op, step), op) : chain(step, Layout::kNhwc);
     });
+  }
+
+  // Whether a chain writes its output as the caller's array of channels first lies, which nothing else reads:
+  // an image as large as the output less to be written, read and kept.
+  bool is_spread_chain(const NodeT& last, const std::vector<const NodeT*>& stages) const {
+    const int output = arranged_.output_of[last.output];
+    if (stages.size() == 1 || output == kNoNode || slots_[last.output] ||
+        arranged_.parents[last.output].value != kNoNode || graph_.outputs()[output].layout == Layout::kNhwc)
+      return false;
+    for (const NodeT* stage : stages) {
+      const auto& conv = std::get<ConvOp<T>>(stage->op);
+      if (stage->inputs.size() > 1 || !Chain<T>::by_pixels(maker_.conv_plan(spec_of(*stage, conv, 0), conv)))
+        return false;
+    }
+    const auto reads = [&](const NodeT& node) {
+      return std::count(node.inputs.begin(), node.inputs.end(), last.output) > 0;
+    };
+    return std::none_of(graph_.nodes().begin(), graph_.nodes().end(), reads);
   }
 
   void add(const NodeT& node, const LinearOp<T>& op) {

@@ -143,11 +143,13 @@ Step<T> StepMaker<T>::conv(const ConvSpec& spec, const ConvOp<T>& op) const {
 }
 
 template <class T>
-Step<T> StepMaker<T>::chain(const std::vector<std::pair<ConvSpec, const ConvOp<T>*>>& stages) const {
+Step<T> StepMaker<T>::chain(const std::vector<std::pair<ConvSpec, const ConvOp<T>*>>& stages,
+                            Layout layout) const {
   std::vector<ConvPtr> convs;
   for (const auto& [spec, op] : stages) convs.push_back(make_conv(spec, op->weights, op->folded));
   const bool residual = convs.back()->problem().residual;
-  const auto chain = std::make_shared<const Chain<T>>(std::move(convs));
+  const auto chain =
+      std::make_shared<const Chain<T>>(std::move(convs), layout == Layout::kNchw ? &kernels() : nullptr);
   Step<T> step = step_of<T>("chain", [chain, residual](const auto* in, const auto& out, int threads) {
     chain->run(as_image(in[0]), residual ? in[1].data : nullptr, out.data, threads);
   });

@@ -25,8 +25,8 @@ class StepMaker {
   // The plan that it would get.
   ConvPlan conv_plan(const ConvSpec& spec, const ConvOp<T>& op) const;
   Step<T> conv(const ConvSpec& spec, const ConvOp<T>& op) const;
-  // Convolutions after each other (chain.h).
-  Step<T> chain(const std::vector<std::pair<ConvSpec, const ConvOp<T>*>>& stages) const;
+  // Convolutions after each other (chain.h). Channels first: made by pixels alone, without a residual.
+  Step<T> chain(const std::vector<std::pair<ConvSpec, const ConvOp<T>*>>& stages, Layout layout) const;
   Step<T> conv_transpose(const std::string& name, const ConvTransposeOp<T>& op, const Dims& x) const;
   // The rows of x are x_step apart, those of the output out_step.
   Step<T> linear(const std::string& name, const LinearOp<T>& op, const Dims& x, int64_t x_step, bool residual,

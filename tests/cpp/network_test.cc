@@ -157,6 +157,33 @@ class Chains : public ::testing::Test {
       ASSERT_EQ(std::memcmp(got.data(), expected.data(), size * sizeof(T)), 0);
     }
   }
+
+  // Channels first, two stages that no layout of the output changes the bits of.
+  static void compare_spread(const ImageShape& x, int64_t between, int64_t oc, const KernelTable& table) {
+    Random random;
+    std::vector<typename Chain<T>::Stage> stages;
+    for (const auto& [from, to] : {std::pair(x.channels, between), std::pair(between, oc)}) {
+      ConvSpec spec;
+      spec.x = {x.batch, from, x.height, x.width};
+      spec.layout = Layout::kNhwc;
+      spec.algorithm = Algorithm::kDirect;
+      const std::vector<T> weight = random.values<T>(to * from);
+      const ImageView<const T> w{weight.data(), to, from, 1, 1, from, 1, 1, 1};
+      stages.push_back(std::make_shared<const Conv2d<T>>(spec, ConvWeights<T>{w, nullptr, 1}, table));
+    }
+    const int64_t pixels = x.height * x.width, size = x.batch * pixels * oc;
+    const std::vector<T> values = random.values<T>(x.batch * pixels * x.channels);
+    const ImageView<const T> view{values.data(),       x.batch, x.channels,           x.height,  x.width,
+                                  pixels * x.channels, 1,       x.width * x.channels, x.channels};
+    std::vector<T> expected(size), got(size, kNan<T>);
+    Chain<T>(stages).run(view, nullptr, expected.data(), 1);
+    Chain<T>(stages, &kernels_of<T>(table)).run(view, nullptr, got.data(), 2);
+    for (int64_t n = 0; n < x.batch; ++n)
+      for (int64_t p = 0; p < pixels; ++p)
+        for (int64_t c = 0; c < oc; ++c)
+          ASSERT_EQ(got[(n * oc + c) * pixels + p], expected[(n * pixels + p) * oc + c])
+              << "image " << n << " pixel " << p << " channel " << c;
+  }
 };
 TYPED_TEST_SUITE(Chains, RealTypes);
 
@@ -165,6 +192,14 @@ TYPED_TEST(Chains, PixelsHaveTheBitsOfTheirStages) {
     TestFixture::compare({1, 3, 19, 23}, {{37, 3, 1, 1}, {11, 1, 1, 0}}, false, table);
     TestFixture::compare({2, 5, 13, 9}, {{67, 3, 2, 1}, {130, 1, 1, 0}, {9, 1, 1, 0}}, true, table);
     TestFixture::compare({1, 3, 1, 2}, {{7, 1, 1, 0}, {5, 1, 1, 0}}, false, table);
+  });
+}
+
+TYPED_TEST(Chains, ChannelsFirst) {
+  for_each_table([](const KernelTable& table) {
+    TestFixture::compare_spread({3, 5, 19, 23}, 37, 11, table);
+    TestFixture::compare_spread({2, 3, 31, 30}, 513, 20, table);
+    TestFixture::compare_spread({1, 2, 1, 1}, 3, 1, table);
   });
 }
 
