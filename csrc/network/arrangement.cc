@@ -7,7 +7,8 @@
 namespace onebyone {
 namespace {
 
-// An intermediate image of less stays in L2 by itself.
+// An intermediate image of less stays in L2 by itself. From 128 KB to 1 MB networks take the same time; with
+// 2 MB MobileNet v2 takes 22 % more (AVX2 11 %) and EfficientNet-B0 10 % (6 %).
 constexpr int64_t kChainFrom = 1 << 20;
 
 template <class T>

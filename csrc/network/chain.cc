@@ -10,7 +10,8 @@
 namespace onebyone {
 namespace {
 
-// Of an intermediate image in cache, beside the weights: half of a Zen 3's L2.
+// Of an intermediate image in cache, beside the weights: half of a Zen 3's L2. With 64 KB 3 -> 512 -> 64 at
+// 256x256 takes 1 to 2 % less, others the same; 1 MB takes 8 % more.
 constexpr int64_t kChainBytes = 256 * 1024;
 // Fewer pixels than this in a block would read the weights too often.
 constexpr int64_t kLeastPixels = 48;
