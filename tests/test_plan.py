@@ -52,7 +52,9 @@ def test_same_bits_as_conv2d(case, algorithm, dtype, layout):
     y = plan(x, r)
     problem = mismatch(from_layout(y, layout), want, case.tolerance(dtype), dtype)
     assert not problem, problem
-    np.testing.assert_array_equal(y, direct)
+    # A single call counts the transformation of the filters, so "auto" may choose otherwise there.
+    if algorithm != "auto" or plan.algorithm != "winograd":
+        np.testing.assert_array_equal(y, direct)
     np.testing.assert_array_equal(plan(x, residual=r), y)
     out = np.full_like(y, np.nan)
     assert plan(x, r, out) is out
