@@ -124,8 +124,11 @@ TEST(Winograd, WeightsOfFilters) {
         for (size_t i = 0; i < weight.size(); i += 3) weight[i] = 0;
         const int64_t sc = kh * kw, sn = sc * g.group_ic();
         const ImageView<const float> view{weight.data(), g.oc, g.group_ic(), kh, kw, sn, sc, kw, 1};
-        const int points_h = WinogradAxis(g.oh, static_cast<int>(kh), tile).points();
-        const int points_w = WinogradAxis(g.ow, static_cast<int>(kw), tile).points();
+        const auto points = [tile](int64_t outputs, int64_t taps) {
+          return WinogradAxis(outputs, static_cast<int>(taps), std::min(tile, largest_winograd_tile(taps)))
+              .points();
+        };
+        const int points_h = points(g.oh, kh), points_w = points(g.ow, kw);
         const std::vector<float> got =
             winograd_weights(g, winograd_filters(g, view, points_h, points_w, 16), points_h, points_w, 16);
         for (size_t i = 0; i < weight.size(); ++i) {
