@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import cuda_emulated
+from helpers import GPU_EPS
 
 
 def pytest_collection_finish(session):
@@ -42,3 +43,8 @@ def layout(request):
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
 def dtype(request):
     return np.dtype(request.param)
+
+
+@pytest.fixture(params=list(GPU_EPS), ids=lambda dtype: str(dtype).removeprefix("torch."))
+def gpu_dtype(request):
+    return request.param

@@ -196,6 +196,34 @@ def case_data(case, dtype):
     return x, w, b, r, y
 
 
+GPU_EPS = {torch.float32: 2.0**-23, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
+
+
+def case_tensors(case, layout, dtype):
+    """x, weight, bias, residual as CPU tensors, and the float64 result of their values."""
+    x, w, b, r = (
+        None if a is None else torch.from_numpy(a.copy()).to(dtype)
+        for a in case_data(case, np.dtype(np.float32))[:4]
+    )
+    values = [None if a is None else a.double().numpy() for a in (x, w, b, r)]
+    want = conv2d_torch(
+        *values[:3], **case.geometry, activation=case.activation, residual=values[3]
+    )
+
+    def placed(a):
+        return a if a is None or layout == "NCHW" else a.permute(0, 2, 3, 1).contiguous()
+
+    return placed(x), w, b, placed(r), to_layout(want, layout)
+
+
+def check_tensor(y, want, dtype, k, product_eps=GPU_EPS[torch.float32]):
+    """A CPU tensor of `dtype` against float64: sums of k products with float32's rounding."""
+    assert y.dtype == dtype and tuple(y.shape) == want.shape
+    bound = GPU_EPS[dtype] * np.abs(want) + 2 * (k + 1) * product_eps + 1e-6
+    error = np.abs(y.double().numpy() - want)
+    assert (error <= bound).all(), error.max()
+
+
 def call_case(function, case, dtype, layout, **kwargs):
     """`function` (ob.conv2d) on the arrays of the case in `layout`; the result as NCHW."""
     x, w, b, r, _ = case_data(case, dtype)

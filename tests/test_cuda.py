@@ -15,11 +15,9 @@ from gpu_arrays import (
     fake_torch,
     on_host,
 )
-from helpers import Case, case_data, conv2d_torch, to_layout
+from helpers import Case, case_tensors, check_tensor
 
 pytestmark = pytest.mark.usefixtures("emulated")
-
-EPS = {torch.float32: 2.0**-23, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
 
 CASES = [
     Case(5, 7, (6, 5)),
@@ -30,11 +28,6 @@ CASES = [
     Case(10, 10, (8, 6), (3, 3), 2, 1, groups=10, activation=("leaky_relu", 0.2)),
     Case(4, 6, (5, 5), (5, 5), batch=3, residual=True, bias=False),
 ]
-
-
-@pytest.fixture(params=list(EPS), ids=lambda dtype: str(dtype).removeprefix("torch."))
-def gpu_dtype(request):
-    return request.param
 
 
 @pytest.fixture
@@ -51,38 +44,19 @@ def cupy_module(monkeypatch):
     return module
 
 
-def arrays(case, layout, dtype):
-    """x, weight, bias, residual as CPU tensors, and the result of their values in float64."""
-    x, w, b, r = (
-        None if a is None else torch.from_numpy(a.copy()).to(dtype)
-        for a in case_data(case, np.dtype(np.float32))[:4]
-    )
-    values = [None if a is None else a.double().numpy() for a in (x, w, b, r)]
-    want = conv2d_torch(
-        *values[:3], **case.geometry, activation=case.activation, residual=values[3]
-    )
-
-    def placed(a):
-        return a if a is None or layout == "NCHW" else a.permute(0, 2, 3, 1).contiguous()
-
-    return placed(x), w, b, placed(r), to_layout(want, layout)
-
-
 def gpu(a, cls=GpuArray, **options):
     return None if a is None else cls(a, **options)
 
 
 def check(y, want, dtype, k=40):
     got = on_host(y)
-    assert got.dtype == dtype and tuple(got.shape) == want.shape and got.is_contiguous()
-    bound = EPS[dtype] * np.abs(want) + 2 * (k + 1) * EPS[torch.float32] + 1e-6
-    error = np.abs(got.double().numpy() - want)
-    assert (error <= bound).all(), error.max()
+    assert got.is_contiguous()
+    check_tensor(got, want, dtype, k)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_results(case, layout, gpu_dtype):
-    x, w, b, r, want = arrays(case, layout, gpu_dtype)
+    x, w, b, r, want = case_tensors(case, layout, gpu_dtype)
     options = {"activation": case.activation, "layout": layout}
     y = ob.conv2d(gpu(x), gpu(w), gpu(b), **case.geometry, **options, residual=gpu(r))
     assert type(y) is ob.cuda.Array
@@ -101,7 +75,7 @@ def test_results(case, layout, gpu_dtype):
 @pytest.mark.parametrize("algorithm", ["auto", "direct", "depthwise"])
 def test_algorithms(algorithm, gpu_dtype):
     case = CASES[5]
-    x, w, b, _, want = arrays(case, "NHWC", gpu_dtype)
+    x, w, b, _, want = case_tensors(case, "NHWC", gpu_dtype)
     y = ob.conv2d(
         gpu(x),
         gpu(w),
@@ -168,7 +142,7 @@ def test_tf32_is_a_setting(emulated):
 def test_torch_in_torch_out(torch_module):
     """All on torch's current stream: nothing to wait for, nothing to record."""
     case, log = CASES[1], torch_module.library.log
-    x, w, b, r, want = arrays(case, "NCHW", torch.float16)
+    x, w, b, r, want = case_tensors(case, "NCHW", torch.float16)
     x, w, b, r = (torch_module.Tensor(a) for a in (x, w, b, r))
     y = ob.conv2d(x, w, b, residual=r, activation=case.activation)
     assert type(y) is torch_module.Tensor
@@ -181,7 +155,7 @@ def test_torch_in_torch_out(torch_module):
 
 def test_torch_on_another_stream(torch_module):
     """Read after the current stream, made on the other, recorded for it."""
-    x, w, b, _, want = arrays(CASES[0], "NCHW", torch.float32)
+    x, w, b, _, want = case_tensors(CASES[0], "NCHW", torch.float32)
     x, w, b = (torch_module.Tensor(a) for a in (x, w, b))
     log = torch_module.library.log
     check(ob.conv2d(x, w, b, stream=Stream(9)), want, torch.float32)
@@ -220,7 +194,7 @@ def test_the_device_is_torchs_again_after_an_error(torch_module):
 
 
 def test_cupy_in_cupy_out(cupy_module):
-    x, w, b, _, want = arrays(CASES[0], "NCHW", torch.float16)
+    x, w, b, _, want = case_tensors(CASES[0], "NCHW", torch.float16)
     x, w, b = (cupy_module.ndarray(a) for a in (x, w, b))
     y = ob.conv2d(x, w, b, stream=Stream(9))
     assert type(y) is cupy_module.ndarray
@@ -232,7 +206,7 @@ def test_cupy_in_cupy_out(cupy_module):
 def test_two_libraries(torch_module, cupy_module):
     """On the stream of the first; the other's arrays are read after its own stream."""
     cupy_module.library.streams[:] = [Stream(11)]
-    x, w, b, _, want = arrays(CASES[0], "NCHW", torch.float32)
+    x, w, b, _, want = case_tensors(CASES[0], "NCHW", torch.float32)
     x, w, b = cupy_module.ndarray(x), torch_module.Tensor(w), torch_module.Tensor(b)
     y = ob.conv2d(x, w, b)
     assert type(y) is cupy_module.ndarray
@@ -245,7 +219,7 @@ def test_two_libraries(torch_module, cupy_module):
 def test_strided_arrays(torch_module, cupy_module):
     """Copied by their own library on the call's stream; others' are refused with the cure."""
     case = CASES[2]
-    x, w, b, _, want = arrays(case, "NCHW", torch.float32)
+    x, w, b, _, want = case_tensors(case, "NCHW", torch.float32)
     wide = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     options = {"padding": 1, "activation": case.activation}
     for module, cls in ((torch_module, torch_module.Tensor), (cupy_module, cupy_module.ndarray)):
@@ -362,7 +336,7 @@ def test_a_stream_on_the_cpu():
 
 
 def test_the_array_interface(gpu_dtype):
-    x, w, b, _, want = arrays(CASES[0], "NCHW", gpu_dtype)
+    x, w, b, _, want = case_tensors(CASES[0], "NCHW", gpu_dtype)
     x, w, b = (gpu(a, InterfaceArray, strides=s) for a, s in ((x, True), (w, False), (b, True)))
     if gpu_dtype is torch.bfloat16:
         with pytest.raises(TypeError, match="x has dtype"):

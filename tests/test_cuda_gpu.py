@@ -2,19 +2,17 @@
 
 import os
 
-import numpy as np
 import onebyone as ob
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import Case, case_data, conv2d_torch, to_layout
+from helpers import GPU_EPS, Case, case_tensors, check_tensor
 
 if os.environ.get("ONEBYONE_CUDA_EMULATED") or not torch.cuda.is_available():
     pytest.skip("no GPU, or none that this torch can use", allow_module_level=True)
 if not ob.cuda.is_available():
     pytest.skip(f"no GPU for onebyone: {ob.cuda.why_not()}", allow_module_level=True)
 
-EPS = {torch.float32: 2.0**-23, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
 TF32_EPS = 2.0**-10
 
 CASES = [
@@ -30,11 +28,6 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=list(EPS), ids=lambda dtype: str(dtype).removeprefix("torch."))
-def gpu_dtype(request):
-    return request.param
-
-
 @pytest.fixture
 def tf32():
     ob.cuda.set_allow_tf32(True)
@@ -44,29 +37,13 @@ def tf32():
 
 def arrays(case, layout, dtype):
     """x, weight, bias, residual on the GPU, and the float64 result of their values."""
-    x, w, b, r = (
-        None if a is None else torch.from_numpy(a.copy()).to(dtype)
-        for a in case_data(case, np.dtype(np.float32))[:4]
-    )
-    values = [None if a is None else a.double().numpy() for a in (x, w, b, r)]
-    want = conv2d_torch(
-        *values[:3], **case.geometry, activation=case.activation, residual=values[3]
-    )
-
-    def placed(a):
-        if a is None:
-            return None
-        return (a if layout == "NCHW" else a.permute(0, 2, 3, 1).contiguous()).cuda()
-
-    parameters = [None if a is None else a.cuda() for a in (w, b)]
-    return placed(x), *parameters, placed(r), to_layout(want, layout)
+    *tensors, want = case_tensors(case, layout, dtype)
+    return *(None if a is None else a.cuda() for a in tensors), want
 
 
-def check(y, want, dtype, k, product_eps=EPS[torch.float32]):
-    assert y.is_cuda and y.dtype == dtype
-    bound = EPS[dtype] * np.abs(want) + 2 * (k + 1) * product_eps + 1e-6
-    error = np.abs(y.double().cpu().numpy() - want)
-    assert (error <= bound).all(), error.max()
+def check(y, want, dtype, k, product_eps=GPU_EPS[torch.float32]):
+    assert y.is_cuda
+    check_tensor(y.cpu(), want, dtype, k, product_eps)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
