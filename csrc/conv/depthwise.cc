@@ -20,6 +20,8 @@ constexpr int64_t kWeightBytes = 16 * 1024, kWindowBytes = 32 * 1024;
 constexpr int64_t kLeastRun = 256;
 // The kernel makes two rows of outputs at once where there are registers for it.
 constexpr int64_t kRowsTogether = 2;
+// Of a task: with fewer, the rows that two tasks see would be much of the reading.
+constexpr int64_t kLeastPairs = 8;
 
 template <class T>
 class Depthwise final : public ConvAlgorithm<T> {
@@ -58,10 +60,9 @@ class Depthwise final : public ConvAlgorithm<T> {
     const int64_t unit = one_run ? line : ceil_div(run_, kernels_.lanes);
     const int64_t units = one_run ? std::max<int64_t>(run_ / kernels_.lanes / line, 1) : vectors_ / unit;
     // Consecutive rows, as the products around share pixels, and of those in the middle some channels.
-    const int64_t pairs = ceil_div(rows, kRowsTogether), tasks = std::min<int64_t>(threads, pairs * units);
-    parallel_for(tasks, threads, [&](int64_t task) {
-      const int64_t last = part_begin(pairs * units, tasks, task + 1);
-      for (int64_t at = part_begin(pairs * units, tasks, task); at < last;) {
+    const int64_t pairs = ceil_div(rows, kRowsTogether);
+    parallel_ranges(pairs * units, kLeastPairs * units, threads, [&](int64_t at, int64_t last) {
+      while (at < last) {
         const int64_t pair = at / units, begin = at % units;
         const int64_t whole = begin ? 0 : (last - at) / units;
         const int64_t end = whole ? units : std::min(units, begin + last - at);

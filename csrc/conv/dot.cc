@@ -16,6 +16,8 @@ namespace {
 
 // Output channels that a task takes a multiple of: a line of the output.
 constexpr int64_t kTaskUnit = 16;
+// And at least so many of them: 128 rows of weights.
+constexpr int64_t kLeastUnits = 8;
 
 template <class T>
 class Dot final : public ConvAlgorithm<T> {
@@ -51,10 +53,8 @@ class Dot final : public ConvAlgorithm<T> {
       a = copy.data();
       lda = g_.ic;
     }
-    const int64_t units = ceil_div(g_.oc, kTaskUnit), tasks = std::min<int64_t>(units, threads);
-    parallel_for(tasks, threads, [&](int64_t task) {
-      const int64_t begin = part_begin(units, tasks, task) * kTaskUnit;
-      const int64_t end = std::min(g_.oc, part_begin(units, tasks, task + 1) * kTaskUnit);
+    parallel_ranges(ceil_div(g_.oc, kTaskUnit), kLeastUnits, threads, [&](int64_t first, int64_t last) {
+      const int64_t begin = first * kTaskUnit, end = std::min(g_.oc, last * kTaskUnit);
       Epilogue<T> epilogue;
       epilogue.activation = activation_;
       if (bias_.size()) epilogue.bias_n = bias_.data() + begin;

@@ -56,10 +56,8 @@ class FewChannels final : public ConvAlgorithm<T> {
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     const int64_t rows = g_.batch * g_.oh;
     if (rows * g_.ow * g_.oc == 0) return;
-    const int64_t parts = std::min<int64_t>(threads, rows);
-    parallel_for(parts, threads, [&](int64_t part) {
-      run_rows(x, residual, out, part_begin(rows, parts, part), part_begin(rows, parts, part + 1));
-    });
+    parallel_ranges(rows, band_rows_, threads,
+                    [&](int64_t begin, int64_t end) { run_rows(x, residual, out, begin, end); });
   }
 
  private:

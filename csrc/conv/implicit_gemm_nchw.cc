@@ -48,12 +48,13 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
     const int64_t column_units = g_.batch * ceil_div(g_.out_pixels(), plan_.nr);
     if (row_units == 0 || column_units == 0) return;
     // Pixels are the first choice to split: output channels that are split pack the same pixels twice.
-    const TaskGrid grid = split_tasks(column_units, row_units, threads);
-    parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
-      const int64_t c = task / grid.columns, r = task % grid.columns;
-      run_task({x, residual, out}, part_begin(row_units, grid.columns, r),
-               part_begin(row_units, grid.columns, r + 1), part_begin(column_units, grid.rows, c),
-               part_begin(column_units, grid.rows, c + 1));
+    TaskGrid grid = split_tasks(column_units, row_units, threads);
+    // Whole cache blocks, or some output channels of one.
+    const int64_t blocks = ceil_div(ceil_div(column_units, grid.rows), plan_.nc / plan_.nr);
+    grid.row_pieces = std::min(blocks, kTasksPerThread);
+    parallel_for(grid.tasks(), threads, [&](int64_t task) {
+      const TaskRange range = task_range(grid, column_units, row_units, 1, task);
+      run_task({x, residual, out}, range.column_begin, range.column_end, range.row_begin, range.row_end);
     });
   }
 

@@ -82,7 +82,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
 
   void run_part(const ImageView<const T>& x, const T* residual, T* out, int64_t begin,
                 int64_t end) const override {
-    if (begin < end) run_task({x, residual, out, begin, weight_.data()}, begin, end, 0, g_.groups * panels_);
+    if (begin < end)
+      run_task({x, residual, out, begin, weight_.data()}, {begin, end, 0, g_.groups * panels_});
   }
 
  private:
@@ -101,11 +102,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
     if (pixels == 0 || column_units == 0) return;
     // To the single pixel: 49 by two threads are 25 and 24, which are tiles of 8 or 9 rows.
     const TaskGrid grid = split_output(g_, plan_, kElement, pixels, column_units, plan_.nr, threads);
-    parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
-      const int64_t r = task / grid.columns, c = task % grid.columns;
-      run_task(t, part_begin(pixels, grid.rows, r), part_begin(pixels, grid.rows, r + 1),
-               part_begin(column_units, grid.columns, c), part_begin(column_units, grid.columns, c + 1));
-    });
+    parallel_for(grid.tasks(), threads,
+                 [&](int64_t task) { run_task(t, task_range(grid, pixels, column_units, plan_.mr, task)); });
   }
 
   bool fetches() const { return weight_.size() * kElement > kFetchedBytes; }
@@ -116,9 +114,9 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
     return round_up(plan_.mc * segments * static_cast<int64_t>(sizeof(T*)), kCacheLine);
   }
 
-  // Output pixels [row_begin, row_end) x panels [panel_begin, panel_end), counted through all groups.
-  void run_task(const Tensors& t, int64_t row_begin, int64_t row_end, int64_t panel_begin,
-                int64_t panel_end) const {
+  // Rows are output pixels, columns panels, counted through all groups.
+  void run_task(const Tensors& t, const TaskRange& range) const {
+    const auto [row_begin, row_end, panel_begin, panel_end] = range;
     std::byte* scratch = thread_scratch(scratch_bytes());
     const T** pointers = reinterpret_cast<const T**>(scratch);
     T* patches = reinterpret_cast<T*>(scratch + table_bytes());

@@ -71,11 +71,8 @@ class Winograd final : public ConvAlgorithm<T> {
     if (tiles == 0 || column_units == 0) return;
     const TaskGrid grid = split_output(g_, plan_, kElement, tiles, column_units, products_row(), threads);
     std::vector<std::atomic<bool>> overflowed(g_.batch);
-    parallel_for(grid.rows * grid.columns, threads, [&](int64_t task) {
-      const int64_t r = task / grid.columns, c = task % grid.columns;
-      run_task({x, residual, out, overflowed.data()}, part_begin(tiles, grid.rows, r),
-               part_begin(tiles, grid.rows, r + 1), part_begin(column_units, grid.columns, c),
-               part_begin(column_units, grid.columns, c + 1));
+    parallel_for(grid.tasks(), threads, [&](int64_t task) {
+      run_task({x, residual, out, overflowed.data()}, task_range(grid, tiles, column_units, 1, task));
     });
     // An infinity or NaN spreads over its whole tile here: such images are convolved directly.
     for (int64_t n = 0; n < g_.batch; ++n) {
@@ -156,9 +153,10 @@ class Winograd final : public ConvAlgorithm<T> {
     return std::max(in, nhwc_ ? 0 : high_.tile * run_pixels() * products_row());
   }
 
-  // Tiles [begin, end), counted through rows and images, x blocks of output channels, counted through groups.
-  void run_task(const Tensors& t, int64_t begin, int64_t end, int64_t column_begin,
-                int64_t column_end) const {
+  // Rows are tiles, counted through rows and images, columns blocks of output channels, counted through
+  // groups.
+  void run_task(const Tensors& t, const TaskRange& range) const {
+    const auto [begin, end, column_begin, column_end] = range;
     int64_t bytes = scratch_bytes();
     const Scratch s = layout_scratch(thread_scratch(bytes), bytes);
     const int64_t blocks = ceil_div(end - begin, plan_.mc);

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/check.h"
 #include "core/int_math.h"
@@ -91,6 +92,19 @@ std::string openmp_runtime() {
 #endif
 }
 
+namespace {
+
+// A thread's range of a loop: it takes from the front, those that are done from the back.
+struct alignas(64) Share {
+  std::atomic<int64_t> left{0};  // not yet taken; below 0 once somebody found nothing
+  int64_t front = 0;
+  std::atomic<int64_t> back{0};
+
+  bool take() { return left.load(std::memory_order_relaxed) > 0 && left.fetch_sub(1) > 0; }
+};
+
+}  // namespace
+
 namespace detail {
 
 void parallel_for(int64_t count, int num_threads, void (*body)(const void*, int64_t), const void* context) {
@@ -98,18 +112,29 @@ void parallel_for(int64_t count, int num_threads, void (*body)(const void*, int6
   std::call_once(watch_fork, [] { pthread_atfork(nullptr, nullptr, [] { forked_child = true; }); });
 #ifdef _OPENMP
   if (!forked_child.load(std::memory_order_relaxed)) {
-    const int64_t parts = std::min<int64_t>(count, num_threads);
+    const int parts = static_cast<int>(std::min<int64_t>(count, num_threads));
+    std::vector<Share> shares(parts);
+    for (int part = 0; part < parts; ++part) {
+      Share& share = shares[part];
+      share.front = part_begin(count, parts, part);
+      share.back = part_begin(count, parts, part + 1);
+      share.left = share.back - share.front;
+    }
     std::exception_ptr error;
     std::mutex error_mutex;
-#pragma omp parallel for num_threads(static_cast<int>(parts)) schedule(static, 1)
-    for (int64_t part = 0; part < parts; ++part) {
-      try {
-        const int64_t end = part_begin(count, parts, part + 1);
-        for (int64_t i = part_begin(count, parts, part); i < end; ++i) body(context, i);
-      } catch (...) {
-        const std::scoped_lock lock(error_mutex);
-        if (!error) error = std::current_exception();
+#pragma omp parallel num_threads(parts)
+    try {
+      const int self = omp_get_thread_num();
+      Share& own = shares[self];
+      while (own.take()) body(context, own.front++);
+      // The team may be smaller than asked for: all others' shares are looked at.
+      for (int i = 1; i < parts; ++i) {
+        Share& other = shares[(self + i) % parts];
+        while (other.take()) body(context, --other.back);
       }
+    } catch (...) {
+      const std::scoped_lock lock(error_mutex);
+      if (!error) error = std::current_exception();
     }
     if (error) std::rethrow_exception(error);
     return;

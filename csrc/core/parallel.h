@@ -1,8 +1,11 @@
 // core/parallel.h - threads: how many, and one parallel_for. The only place that knows OpenMP. A leaf.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
+
+#include "core/int_math.h"
 
 namespace onebyone {
 
@@ -21,8 +24,10 @@ void parallel_for(int64_t count, int num_threads, void (*body)(const void*, int6
 }
 
 // body(i) for 0 <= i < count, by at most num_threads threads including the caller; returns when all are done.
-// Thread t takes a contiguous range of i. A child of fork() runs on its one thread: the team stayed with the
-// parent. If bodies throw, one of their exceptions is rethrown here after all threads have stopped.
+// Each thread has a contiguous range of i, which it does in order; one that is done takes from the ends of
+// the others' ranges, so that a core that is slow or interrupted does not keep the rest waiting. A child of
+// fork() runs on its one thread: the team stayed with the parent. If bodies throw, one of their exceptions is
+// rethrown here after all threads have stopped.
 template <class Body>
 void parallel_for(int64_t count, int num_threads, const Body& body) {
   if (count <= 1 || num_threads <= 1) {
@@ -32,6 +37,21 @@ void parallel_for(int64_t count, int num_threads, const Body& body) {
   detail::parallel_for(
       count, num_threads, [](const void* context, int64_t i) { (*static_cast<const Body*>(context))(i); },
       &body);
+}
+
+// Tasks for each thread, of which others can take some; more of them would cost more than they even out.
+inline constexpr int64_t kTasksPerThread = 4;
+
+// body(begin, end) for ranges that cover [0, units): kTasksPerThread for each thread, unless they had fewer
+// than `least` units. One thread gets all at once.
+template <class Body>
+void parallel_ranges(int64_t units, int64_t least, int num_threads, const Body& body) {
+  if (units <= 0) return;
+  const int64_t threads = std::min<int64_t>(units, std::max(num_threads, 1));
+  const int64_t tasks = threads == 1 ? 1 : std::clamp(units / least, threads, kTasksPerThread * threads);
+  parallel_for(tasks, num_threads, [&](int64_t task) {
+    body(part_begin(units, tasks, task), part_begin(units, tasks, task + 1));
+  });
 }
 
 }  // namespace onebyone

@@ -80,15 +80,13 @@ struct Loops {
     }
   }
 
-  // The same for all elements, by threads that have at least `grain` each and begin at multiples of `align`.
+  // The same for all elements, in tasks of at least `grain` that begin at multiples of `align`.
   template <class F>
   void for_each_piece_in_parallel(int64_t grain, int64_t align, int threads, const F& f) const {
     const int64_t total = size(), units = ceil_div(total, align);
-    const int64_t parts = useful_threads(total, grain, threads);
-    parallel_for(parts, threads, [&](int64_t part) {
-      for_each_piece(part_begin(units, parts, part) * align,
-                     std::min(total, part_begin(units, parts, part + 1) * align), f);
-    });
+    parallel_ranges(
+        units, ceil_div(grain, align), useful_threads(total, grain, threads),
+        [&](int64_t begin, int64_t end) { for_each_piece(begin * align, std::min(total, end * align), f); });
   }
 
  private:

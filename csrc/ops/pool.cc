@@ -165,10 +165,8 @@ struct Pooling {
     if (x.sc == 1 && out.sc == 1 && x.channels > 1) {
       // Of the row in the middle some channels: 13 rows by two threads are 6.5 each.
       const int64_t unit = 4 * kernels.lanes, units = ceil_div(x.channels, unit);
-      const int64_t total = x.batch * out.height * units, tasks = std::min<int64_t>(threads, total);
-      parallel_for(tasks, threads, [&](int64_t task) {
-        const int64_t last = part_begin(total, tasks, task + 1);
-        for (int64_t at = part_begin(total, tasks, task); at < last;) {
+      parallel_ranges(x.batch * out.height * units, 2 * units, threads, [&](int64_t at, int64_t last) {
+        while (at < last) {
           const int64_t begin = at % units, end = std::min(units, begin + last - at);
           channels_last(at / units, begin * unit, std::min(end * unit, x.channels) - begin * unit);
           at += end - begin;
@@ -176,11 +174,9 @@ struct Pooling {
       });
     } else if ((x.sw == 1 || x.width == 1) && (out.sw == 1 || out.width == 1) && x.sh >= 0 &&
                plane_scratch() <= 8 * (x.width + out.width) + 4096) {
-      const int64_t planes = x.batch * x.channels, rows = planes * out.height;
-      const int64_t tasks = std::min<int64_t>(threads, rows);
-      parallel_for(tasks, threads, [&](int64_t task) {
-        const int64_t last = part_begin(rows, tasks, task + 1);
-        for (int64_t row = part_begin(rows, tasks, task); row < last;) {
+      const int64_t rows = x.batch * x.channels * out.height;
+      parallel_ranges(rows, out.height, threads, [&](int64_t row, int64_t last) {
+        while (row < last) {
           const int64_t begin = row % out.height, end = std::min(out.height, begin + last - row);
           channels_first(row / out.height, begin, end);
           row += end - begin;

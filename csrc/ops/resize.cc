@@ -14,6 +14,8 @@ namespace {
 
 // Output elements below which another thread costs more than it saves.
 constexpr int64_t kElementsPerThread = 32 * 1024;
+// Rows of a task: the first is made without what the one before leaves.
+constexpr int64_t kLeastRows = 8;
 
 // Along one axis: output i is the sum over t < taps of weights[i * taps + t] * x[places[i * taps + t]].
 template <class T>
@@ -103,9 +105,7 @@ struct Resizing {
   // Runs row(image or plane, y, whether the row above was done by the same call and has the same taps).
   template <class Row>
   void rows(int64_t count, int threads, const Row& row) const {
-    const int64_t total = count * out.height, tasks = std::min<int64_t>(total, threads);
-    parallel_for(tasks, threads, [&](int64_t task) {
-      const int64_t begin = part_begin(total, tasks, task), end = part_begin(total, tasks, task + 1);
+    parallel_ranges(count * out.height, kLeastRows, threads, [&](int64_t begin, int64_t end) {
       for (int64_t at = begin; at < end; ++at) {
         const int64_t y = at % out.height;
         const bool same = at > begin && y > 0 &&

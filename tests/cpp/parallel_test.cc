@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -34,16 +35,48 @@ TEST(ParallelFor, ReturnsWhenAllIsDone) {
   }
 }
 
-TEST(ParallelFor, ContiguousRangesOnAtMostSoManyThreads) {
+TEST(ParallelFor, AtMostSoManyThreads) {
   for (const int threads : {1, 2, 3, 7}) {
     std::vector<std::thread::id> runner(100);
     parallel_for(100, threads, [&](int64_t i) { runner[i] = std::this_thread::get_id(); });
-    std::vector<std::thread::id> runs = runner;
-    runs.erase(std::unique(runs.begin(), runs.end()), runs.end());
-    EXPECT_LE(static_cast<int>(runs.size()), threads);  // one run of indices a thread
-    EXPECT_NE(std::find(runs.begin(), runs.end(), std::this_thread::get_id()), runs.end())
-        << "the caller was idle";
+    std::sort(runner.begin(), runner.end());
+    runner.erase(std::unique(runner.begin(), runner.end()), runner.end());
+    EXPECT_LE(static_cast<int>(runner.size()), threads);
   }
+}
+
+// A thread that is held up keeps the index that it is at; the others do the rest of its range.
+TEST(ParallelFor, OthersTakeFromAThreadThatIsHeldUp) {
+  constexpr int64_t kCount = 40;
+  std::atomic<int64_t> done{0};
+  parallel_for(kCount, 2, [&](int64_t i) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (i == 0 && done < kCount - 1 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    if (i == 0) {
+      EXPECT_EQ(done, kCount - 1) << "nobody did the rest of the range of index 0";
+    }
+    ++done;
+  });
+  EXPECT_EQ(done, kCount);
+}
+
+TEST(ParallelRanges, CoverAllUnitsOnce) {
+  for (const int64_t units : {0, 1, 2, 3, 7, 16, 100, 1001})
+    for (const int64_t least : {1, 8, 5000})
+      for (const int threads : {1, 2, 3, 50}) {
+        std::vector<std::atomic<int>> seen(units);
+        std::atomic<int64_t> ranges{0};
+        parallel_ranges(units, least, threads, [&](int64_t begin, int64_t end) {
+          EXPECT_LT(begin, end);
+          ++ranges;
+          for (int64_t i = begin; i < end; ++i) ++seen.at(i);
+        });
+        for (int64_t i = 0; i < units; ++i) ASSERT_EQ(seen[i], 1) << i << " of " << units;
+        EXPECT_LE(ranges, threads == 1 ? 1 : kTasksPerThread * threads);
+        if (least > units) {
+          EXPECT_LE(ranges, threads);
+        }
+      }
 }
 
 TEST(ParallelFor, RethrowsAfterAllStopped) {

@@ -1,5 +1,5 @@
-// conv/plan.h: the pieces of a plan (split_k, split_tasks, useful_threads), make_plan's promises, its text.
-// What the tuned constants choose is left open.
+// conv/plan.h: the pieces of a plan (split_k, split_tasks, task_range, useful_threads), make_plan's promises,
+// its text. What the tuned constants choose is left open.
 #include "conv/plan.h"
 
 #include <gtest/gtest.h>
@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <tuple>
 
+#include "core/int_math.h"
 #include "cpu/isa.h"
 
 namespace onebyone {
@@ -67,6 +68,27 @@ TEST(SplitTasks, BestBalanceWithinTheThreads) {
           ASSERT_EQ(grid.rows, most_rows);
         }
       }
+}
+
+TEST(TaskRanges, CoverTheOutputOncePartByPart) {
+  for (const int64_t row_units : {1, 7, 49, 200})
+    for (const int64_t column_units : {1, 3, 64})
+      for (const TaskGrid& grid : {TaskGrid{1, 1}, TaskGrid{2, 1, 4, 1}, TaskGrid{1, 2, 1, 3},
+                                   TaskGrid{2, 3, 4, 2}, TaskGrid{1, 1, 8, 8}})
+        for (const int64_t align : {1, 6}) {
+          std::vector<int> seen(row_units * column_units);
+          for (int64_t task = 0; task < grid.tasks(); ++task) {
+            const TaskRange range = task_range(grid, row_units, column_units, align, task);
+            const int64_t part = task / (grid.row_pieces * grid.column_pieces);
+            const int64_t first = part_begin(row_units, grid.rows, part / grid.columns);
+            if (range.row_begin < range.row_end) {
+              EXPECT_EQ((range.row_begin - first) % align, 0);
+            }
+            for (int64_t r = range.row_begin; r < range.row_end; ++r)
+              for (int64_t c = range.column_begin; c < range.column_end; ++c) ++seen.at(r * column_units + c);
+          }
+          EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), row_units * column_units);
+        }
 }
 
 ConvProblem problem_of(const ImageShape& x, const std::array<int64_t, 4>& weight, Layout layout,
