@@ -53,6 +53,28 @@ struct FloatMath {
     return e / (1.0f + e);
   }
 
+  // x / (1 + e^-x), the exponential as above but with less care: ln2 in one part and a polynomial one degree
+  // lower. Relative error 8e-8, and 2e-9 more for each factor of 2 in e^-x; two products less of ten.
+  // Vectors side by side: 60 cycles of latency are more than a queue of operations hides.
+  template <int kCount>
+  static ONEBYONE_INLINE void silu(Vec (&x)[kCount]) {
+    const Vec round = S::broadcast(12582912.0f + 126.0f);
+    Vec shifted[kCount], r[kCount], q[kCount];
+    const auto each = [](const auto& step) __attribute__((always_inline)) {
+      ONEBYONE_UNROLL
+      for (int i = 0; i < kCount; ++i) step(i);
+    };
+    each([&](int i) { r[i] = S::at_least(S::at_most(x[i], S::broadcast(87.5f)), S::broadcast(-89.0f)); });
+    each([&](int i) { shifted[i] = round - r[i] * 1.44269504088896f; });
+    each([&](int i) { r[i] = (shifted[i] - round) * -0.69314718f - r[i]; });
+    each([&](int i) { q[i] = r[i] * 1.6595297e-2f + 8.383086e-2f; });
+    each([&](int i) { q[i] = q[i] * r[i] + 3.3335150e-1f; });
+    each([&](int i) { q[i] = q[i] * r[i] + 9.9997789e-1f; });
+    each([&](int i) { q[i] = q[i] * r[i] + 1.9999994f; });
+    each([&](int i) { q[i] = q[i] * r[i] + 2.0000001f; });
+    each([&](int i) { x[i] = x[i] / (1.0f + q[i] * (Vec)((IntVec)shifted[i] << 23)); });
+  }
+
   // Below 0.625 x + x^3 P(x^2), relative error 5e-9; above 1 - 2 / (e^2x + 1), where nothing cancels.
   static ONEBYONE_INLINE Vec tanh(Vec x) {
     const Vec z = x * x;
@@ -105,6 +127,10 @@ struct DoubleMath {
     return each(x, [](double v) { return ::exp(v); });
   }
   static ONEBYONE_INLINE Vec sigmoid(Vec x) { return 1.0 / (1.0 + exp(-x)); }
+  template <int kCount>
+  static ONEBYONE_INLINE void silu(Vec (&x)[kCount]) {
+    for (Vec& v : x) v = v / (1.0 + exp(-v));
+  }
   static ONEBYONE_INLINE Vec tanh(Vec x) {
     return each(x, [](double v) { return ::tanh(v); });
   }
@@ -154,6 +180,32 @@ ONEBYONE_INLINE void map_rows(const ActivateArgs<typename S::Scalar>& args, F f)
     map<S>(args.src + r * args.stride, args.dst + r * args.stride, args.n, f);
 }
 
+// The same, f replacing the vectors of an array. Two at a time but on AVX-512, where that was not measured.
+template <class S, class F>
+ONEBYONE_INLINE void map_pairs(const ActivateArgs<typename S::Scalar>& args, F f) {
+  using T = typename S::Scalar;
+  using Vec = typename S::Vec;
+  constexpr int kCount = sizeof(Vec) == 64 ? 1 : 2;
+  const auto one = [&](Vec v) __attribute__((always_inline)) {
+    Vec x[1] = {v};
+    f(x);
+    return x[0];
+  };
+  if (args.n % (kCount * S::kLanes) != 0) return map_rows<S>(args, one);
+  for (int64_t r = 0; r < args.rows; ++r) {
+    const T* src = args.src + r * args.stride;
+    T* dst = args.dst + r * args.stride;
+    for (int64_t i = 0; i < args.n; i += kCount * S::kLanes) {
+      Vec x[kCount];
+      ONEBYONE_UNROLL
+      for (int u = 0; u < kCount; ++u) x[u] = S::load(src + i + u * S::kLanes);
+      f(x);
+      ONEBYONE_UNROLL
+      for (int u = 0; u < kCount; ++u) S::store(dst + i + u * S::kLanes, x[u]);
+    }
+  }
+}
+
 template <class T, int kBytes>
 void activate_rows(const Activation& activation, const ActivateArgs<T>& args) {
   using S = Simd<T, kBytes>;
@@ -166,7 +218,7 @@ void activate_rows(const Activation& activation, const ActivateArgs<T>& args) {
     case ActivationKind::kLeakyRelu: return map_rows<S>(args, [a](Vec v) { return v > T(0) ? v : v * a; });
     case ActivationKind::kSigmoid: return map_rows<S>(args, [](Vec v) { return Math::sigmoid(v); });
     case ActivationKind::kTanh: return map_rows<S>(args, [](Vec v) { return Math::tanh(v); });
-    case ActivationKind::kSilu: return map_rows<S>(args, [](Vec v) { return v / (T(1) + Math::exp(-v)); });
+    case ActivationKind::kSilu: return map_pairs<S>(args, [](auto& v) { Math::silu(v); });
     case ActivationKind::kHardswish:
       return map_rows<S>(args, [](Vec v) { return v * (clip<S>(v + T(3), 0, 6) * T(1.0 / 6)); });
     case ActivationKind::kHardsigmoid:
