@@ -1,4 +1,10 @@
 // avx2.cc - x86-64 with AVX2 and FMA (Haswell, Zen and later).
+#include "simd.h"
+
+// 21.5 instructions for 12 FMAs instead of 24. A thread that shares its core with another waits for
+// instructions rather than for its FMA units: 14 layers of 1x1 take 9 % less beside a neighbour, six of them
+// 2 % less alone (Zen 3, channels last). By eight: no less, and 35 % more code.
+#define ONEBYONE_UNROLL_PRODUCTS ONEBYONE_UNROLL_BY_4
 #include "table-inl.h"
 
 namespace onebyone {

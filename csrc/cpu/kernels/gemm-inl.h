@@ -7,6 +7,11 @@
 #include "kernel_table.h"
 #include "simd.h"
 
+// Before the tile's loops over products: an ISA's file may choose to unroll them.
+#ifndef ONEBYONE_UNROLL_PRODUCTS
+#define ONEBYONE_UNROLL_PRODUCTS
+#endif
+
 namespace onebyone {
 namespace {
 
@@ -197,6 +202,7 @@ struct GemmTile {
     for (int r = 0; r < kMr; ++r) a[r] = rows[r] + args.a_offset;
     if (ahead) {
       const int64_t part = args.taps * args.kc * kLine;
+      ONEBYONE_UNROLL_PRODUCTS
       for (; p < end; ++p, b += kNr, ahead += step) {
         ONEBYONE_UNROLL
         for (int v = 0; v < kNv; v += kPanel) {
@@ -207,6 +213,7 @@ struct GemmTile {
         multiply_step(args, a, p, b, acc);
       }
     } else {
+      ONEBYONE_UNROLL_PRODUCTS
       for (; p < end; ++p, b += kNr) multiply_step(args, a, p, b, acc);
     }
     return b;

@@ -6,8 +6,10 @@
 
 #if defined(__clang__)
 #define ONEBYONE_UNROLL _Pragma("clang loop unroll(full)")
+#define ONEBYONE_UNROLL_BY_4 _Pragma("clang loop unroll_count(4)")
 #else
 #define ONEBYONE_UNROLL _Pragma("GCC unroll 64")
+#define ONEBYONE_UNROLL_BY_4 _Pragma("GCC unroll 4")
 #endif
 #define ONEBYONE_INLINE inline __attribute__((always_inline))
 
