@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "conv/conv2d.h"
@@ -43,9 +44,11 @@ ConvPlan plan_of(const BenchLayer& layer, const ConvGeometry& g, int tile) {
   problem.layout = Layout::kNhwc;
   problem.algorithm = Algorithm::kWinograd;
   ConvPlan plan = make_plan(layer.text, problem, active_kernels());
-  for (const auto& [side, taps] : {std::pair(&plan.tile_h, g.kh), std::pair(&plan.tile_w, g.kw)}) {
-    if (tile > largest_winograd_tile(taps))
-      fail("--tile is ", tile, ", the kernels serve ", largest_winograd_tile(taps), " for ", taps, " taps");
+  const int most_h = largest_winograd_tile(g.kh, g.stride.h),
+            most_w = largest_winograd_tile(g.kw, g.stride.w);
+  for (const auto& [side, most, taps] :
+       {std::tuple(&plan.tile_h, most_h, g.kh), std::tuple(&plan.tile_w, most_w, g.kw)}) {
+    if (tile > most) fail("--tile is ", tile, ", the kernels serve ", most, " for ", taps, " taps");
     if (tile > 0) *side = tile;
   }
   return plan;
@@ -60,16 +63,17 @@ class Parts {
         g_(geometry),
         data_(layer),
         plan_(plan_of(layer, g_, tile)),
-        high_(g_.oh, static_cast<int>(g_.kh), plan_.tile_h),
-        wide_(g_.ow, static_cast<int>(g_.kw), plan_.tile_w),
-        filters_(winograd_filters(g_, data_.weights(layer).weight, high_.points(), wide_.points(), plan_.nr)),
+        tiles_(g_, plan_.tile_h, plan_.tile_w, kernels_.lanes),
+        high_(tiles_.high),
+        wide_(tiles_.wide),
+        filters_(winograd_filters(g_, data_.weights(layer).weight, tiles_, plan_.nr)),
         bias_(pack_bias(g_, data_.weights(layer), plan_.nr)),
         columns_(ceil_div(g_.oc, plan_.nr) * plan_.nr),
-        v_row_(round_up(g_.ic, kernels_.lanes)),
+        v_row_(tiles_.phases() * round_up(g_.ic, kernels_.lanes)),
         v_point_(odd_lines<float>(plan_.mc * v_row_)),
         m_point_(odd_lines<float>(plan_.mc * columns_)),
-        v_(points() * v_point_),
-        m_(points() * m_point_),
+        v_(tiles_.points() * v_point_),
+        m_(tiles_.points() * m_point_),
         rows_(plan_.mc),
         zeros_(g_.ic),
         out_(data_.expected.size()) {
@@ -99,7 +103,6 @@ class Parts {
   }
 
  private:
-  int64_t points() const { return int64_t{high_.points()} * wide_.points(); }
   int64_t tiles() const { return g_.batch * high_.tiles() * wide_.tiles(); }
   int64_t blocks() const { return ceil_div(tiles(), plan_.mc); }
 
@@ -115,29 +118,41 @@ class Parts {
     for (int64_t id = begin; id < end; ++id) {
       const int64_t tx = id % wide_.tiles(), ty = id / wide_.tiles() % high_.tiles();
       body(Tile{id - begin, id / (wide_.tiles() * high_.tiles()), ty * high_.tile, tx * wide_.tile,
-                high_.outputs(ty), wide_.outputs(tx), high_.points(ty), wide_.points(tx)});
+                high_.outputs(ty), wide_.outputs(tx), high_.points_of(high_.outputs(ty)),
+                wide_.points_of(wide_.outputs(tx))});
     }
   }
 
   void input(int64_t block) {
     for_tiles(block, [&](const Tile& t) {
-      const int64_t iy = t.oy - g_.pad.top, ix = t.ox - g_.pad.left, row = g_.iw * g_.ic;
-      kernels_.winograd_input({.nh = t.nh,
-                               .nw = t.nw,
-                               .top = static_cast<int>(std::clamp<int64_t>(-iy, 0, t.nh)),
-                               .bottom = static_cast<int>(std::clamp<int64_t>(g_.ih - iy, 0, t.nh)),
-                               .left = static_cast<int>(std::clamp<int64_t>(-ix, 0, t.nw)),
-                               .right = static_cast<int>(std::clamp<int64_t>(g_.iw - ix, 0, t.nw)),
-                               .src = data_.x.data() + t.image * g_.ih * row + iy * row + ix * g_.ic,
-                               .zeros = zeros_.data(),
-                               .src_h = row,
-                               .src_w = g_.ic,
-                               .ahead = t.mw * g_.ic,
-                               .channels = g_.ic,
-                               .dst = v_.data() + t.row * v_row_,
-                               .stride_h = v_point_ * wide_.points(),
-                               .stride_w = v_point_});
+      for (int h = 0; h < high_.stride; ++h)
+        for (int w = 0; w < wide_.stride; ++w) input_phase(t, h, w);
     });
+  }
+
+  void input_phase(const Tile& t, int phase_h, int phase_w) {
+    const auto first = [](int64_t at, int64_t stride, int n) {
+      return static_cast<int>(std::clamp<int64_t>(ceil_div(at, stride), 0, n));
+    };
+    const int64_t iy = t.oy * g_.stride.h + phase_h - g_.pad.top;
+    const int64_t ix = t.ox * g_.stride.w + phase_w - g_.pad.left, row = g_.iw * g_.ic;
+    kernels_.winograd_input({.nh = t.nh,
+                             .nw = t.nw,
+                             .top = first(-iy, g_.stride.h, t.nh),
+                             .bottom = first(g_.ih - iy, g_.stride.h, t.nh),
+                             .left = first(-ix, g_.stride.w, t.nw),
+                             .right = first(g_.iw - ix, g_.stride.w, t.nw),
+                             .infinity_h = phase_h < high_.longer,
+                             .infinity_w = phase_w < wide_.longer,
+                             .src = data_.x.data() + t.image * g_.ih * row + iy * row + ix * g_.ic,
+                             .zeros = zeros_.data(),
+                             .src_h = row * g_.stride.h,
+                             .src_w = g_.ic * g_.stride.w,
+                             .ahead = t.mw * g_.ic * g_.stride.w,
+                             .channels = g_.ic,
+                             .dst = v_.data() + t.row * v_row_ + tiles_.place(phase_h, phase_w) * tiles_.row,
+                             .stride_h = v_point_ * wide_.points(),
+                             .stride_w = v_point_});
   }
 
   void products(int64_t block, bool whole) {
@@ -150,12 +165,12 @@ class Parts {
         kernels_.gemm({.m = part_begin(rows, blocks(), block + 1) - part_begin(rows, blocks(), block),
                        .n = columns_,
                        .taps = 1,
-                       .kc = g_.ic,
+                       .kc = tiles_.depth(h, w),
                        .a_rows = rows_.data(),
                        .a_tap_stride = 0,
-                       .a_offset = point * v_point_,
-                       .b = filters_.data() + point * g_.ic * plan_.nr,
-                       .b_panel_stride = points() * g_.ic * plan_.nr,
+                       .a_offset = point * v_point_ + tiles_.first_place(w) * tiles_.row,
+                       .b = filters_.data() + tiles_.filter_row(h, w) * plan_.nr,
+                       .b_panel_stride = tiles_.filter_rows() * plan_.nr,
                        .c = m_.data() + point * m_point_,
                        .ldc = columns_,
                        .accumulate = false,
@@ -188,7 +203,8 @@ class Parts {
   const ConvGeometry g_;
   const LayerData data_;
   const ConvPlan plan_;
-  const WinogradAxis high_, wide_;
+  const WinogradTiles tiles_;
+  const WinogradAxis &high_, &wide_;
   const AlignedBuffer<float> filters_, bias_;
   const int64_t columns_, v_row_, v_point_, m_point_;
   AlignedBuffer<float> v_, m_;  // points and products of one block, as in winograd.cc
@@ -248,8 +264,8 @@ void print_help() {
 }
 
 bool served(const ConvGeometry& g) {
-  return g.groups == 1 && g.taps() > 1 && g.stride.h == 1 && g.stride.w == 1 && g.dilation.h == 1 &&
-         g.dilation.w == 1 && largest_winograd_tile(g.kh) > 0 && largest_winograd_tile(g.kw) > 0;
+  return g.groups == 1 && g.taps() > 1 && g.dilation.h == 1 && g.dilation.w == 1 &&
+         largest_winograd_tile(g.kh, g.stride.h) > 0 && largest_winograd_tile(g.kw, g.stride.w) > 0;
 }
 
 int run(int argc, char** argv) {
@@ -271,7 +287,8 @@ int run(int argc, char** argv) {
       harness.add(layer.text + name,
                   [&, g, part](benchmark::State& state) { bench.run(state, layer, g, part); });
   }
-  if (!any) fail("no layer of '", options.shapes, "' is one for Winograd: stride 1, one group, no 1x1");
+  if (!any)
+    fail("no layer of '", options.shapes, "' is one for Winograd: strides 1 and 2, one group, no 1x1");
   if (!harness.run(1)) return 2;
   return bench.failed() ? 1 : 0;
 }

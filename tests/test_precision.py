@@ -106,6 +106,18 @@ def test_exact_conv1d_is_the_direct_method(rng):
     )
 
 
+def test_exact_is_the_direct_method_with_stride(rng, layout):
+    x = to_layout(uniform(rng, (1, 64, 56, 56), FLOAT32), layout)
+    w = uniform(rng, (64, 64, 3, 3), FLOAT32)
+    kwargs = {"padding": 1, "stride": 2, "layout": layout}
+    direct = ob.conv2d(x, w, algorithm="direct", **kwargs)
+    assert ob.Conv2dPlan(w, input_shape=x.shape, **kwargs).algorithm == "winograd"
+    ob.set_precision("exact")
+    plan = ob.Conv2dPlan(w, input_shape=x.shape, **kwargs)
+    assert plan.algorithm == "direct"
+    np.testing.assert_array_equal(plan(x), direct)
+
+
 def test_an_algorithm_by_name_is_used_all_the_same(rng):
     w = uniform(rng, (8, 8, 3, 3), FLOAT32)
     ob.set_precision("exact")

@@ -29,7 +29,33 @@ def cases():
                 residual=(i + j) % 2 == 0,
                 activation=[None, "relu", "silu", ("clip", -0.5, 0.5)][(i + j) % 4],
             )
+    strided = [
+        ((3, 3), 2),
+        ((5, 5), 2),
+        ((4, 4), 2),
+        ((6, 3), 2),
+        ((3, 3), (1, 2)),
+        ((5, 2), (2, 1)),
+        ((1, 3), (1, 2)),
+    ]
+    for i, (kernel, stride) in enumerate(strided):
+        for j, padding in enumerate(PADDINGS):
+            c, k = channels[(i + j) % len(channels)]
+            size = (15 + 2 * i, 12 + 3 * j)
+            yield Case(
+                c,
+                k,
+                size,
+                kernel,
+                stride=stride,
+                padding=padding,
+                batch=1 + j % 2,
+                bias=j % 3 != 0,
+                residual=(i + j) % 2 == 0,
+                activation=[None, "relu", "silu"][(i + j) % 3],
+            )
     yield Case(12, 18, (11, 9), (3, 3), padding=1, groups=3)
+    yield Case(24, 18, (21, 18), (3, 3), stride=2, padding=1, groups=3)
     yield Case(64, 64, (10, 10), (3, 3), padding=1, groups=2, batch=2)
 
 
@@ -58,7 +84,10 @@ def test_auto_takes_it_where_it_saves_time(layout):
     assert plan_of(512, 512, 28, layout=layout).algorithm == "winograd"
     assert plan_of(32, 64, 28, kernel=5, layout=layout).algorithm == "winograd"
     assert plan_of(3, 64, 56, layout=layout).algorithm == "direct"
-    assert plan_of(64, 64, 56, stride=2, layout=layout).algorithm == "direct"
+    assert plan_of(64, 128, 56, stride=2, layout=layout).algorithm == "winograd"
+    assert plan_of(64, 64, 28, kernel=5, stride=2, layout=layout).algorithm == "winograd"
+    assert plan_of(512, 512, 8, stride=2, layout=layout).algorithm == "direct"
+    assert plan_of(64, 64, 56, stride=3, layout=layout).algorithm == "direct"
     assert plan_of(64, 64, 56, dilation=2, layout=layout).algorithm == "direct"
 
 
@@ -78,14 +107,15 @@ def test_result_of_an_image_does_not_depend_on_its_batch(rng):
 
 
 @pytest.mark.parametrize("channels", [8, 16, 64, 256, 1024])
-@pytest.mark.parametrize("kernel", [3, 5])
-def test_relative_error_of_auto(channels, kernel):
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 1), (3, 2), (5, 2)])
+def test_relative_error_of_auto(channels, kernel, stride):
     rng = np.random.default_rng(channels)
-    x = rng.standard_normal((1, channels, 14, 15), np.float32)
+    x = rng.standard_normal((1, channels, 14 * stride, 15 * stride), np.float32)
     w = rng.standard_normal((16, channels, kernel, kernel), np.float32)
+    options = {"padding": kernel // 2, "stride": stride}
     for shown in (x, np.maximum(x, 0)):
-        want = conv2d_torch(shown, w, padding=kernel // 2)
-        plan = ob.Conv2dPlan(w, padding=kernel // 2, input_shape=x.shape)
+        want = conv2d_torch(shown, w, **options)
+        plan = ob.Conv2dPlan(w, input_shape=x.shape, **options)
         error = np.sqrt(np.mean((plan(shown) - want) ** 2) / np.mean(want**2))
         assert error <= (3e-6 if kernel == 3 else 5e-6), (plan, error)
 
@@ -103,10 +133,24 @@ def test_special_values_spoil_one_receptive_field(value, layout, rng):
     np.testing.assert_array_equal(finite, want)
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_special_values_with_stride(layout, rng):
+    x = uniform(rng, (2, 20, 22, 23), "float32")
+    x[1, 3, 7, 10] = np.nan
+    w = uniform(rng, (24, 20, 3, 3), "float32")
+    options = {"stride": 2, "padding": 1, "layout": layout}
+    y = ob.conv2d(to_layout(x, layout), w, algorithm="winograd", **options)
+    want = ob.conv2d(to_layout(x, layout), w, algorithm="direct", **options)
+    np.testing.assert_array_equal(np.isfinite(y), np.isfinite(want))
+    assert not np.isfinite(want).all()
+
+
 @pytest.mark.parametrize(
     ("kwargs", "kernel", "words"),
     [
-        ({"stride": 2}, (3, 3), "stride 1"),
+        ({"stride": 3}, (3, 3), "strides 1 and 2"),
+        ({"stride": 2}, (1, 3), "of 3 to 6"),
+        ({"stride": 2}, (7, 7), "7x7"),
         ({"dilation": (1, 2)}, (3, 3), "dilation"),
         ({}, (1, 1), "not 1x1"),
         ({}, (4, 3), "4x3"),

@@ -80,37 +80,46 @@ double direct_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   return overlapped(compute, weights / kMemoryBytes + image_cycles(problem)) + pack;
 }
 
+// Of a whole tile, for one channel of the input and one of the output.
+double products_per_channel(const WinogradTiles& tile) {
+  return static_cast<double>(tile.high.products() * tile.wide.products());
+}
+
 double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const ConvGeometry& g = problem.geometry;
-  const WinogradAxis high(g.oh, static_cast<int>(g.kh), plan.tile_h);
-  const WinogradAxis wide(g.ow, static_cast<int>(g.kw), plan.tile_w);
+  const WinogradTiles tile(g, plan.tile_h, plan.tile_w, plan.lanes);
+  const WinogradAxis &high = tile.high, &wide = tile.wide;
   const double groups = static_cast<double>(g.groups), element = problem.element_bytes;
   const double ic = static_cast<double>(round_up(g.group_ic(), plan.lanes));
   const double oc = static_cast<double>(round_up(g.group_oc(), plan.nr));
   const double tiles = static_cast<double>(g.batch * high.tiles() * wide.tiles());
-  const double points = static_cast<double>(high.points() * wide.points());
-  // Points of all tiles: fewer than tiles x points where those at the edges are smaller.
-  const double work = static_cast<double>(g.batch * high.products() * wide.products());
+  const double points = static_cast<double>(tile.points());
+  // Points of all tiles: fewer than tiles x points where those at the edges are smaller. Each has the
+  // channels of one phase of the stride or of several.
+  const double work = static_cast<double>(g.batch * high.all_points() * wide.all_points());
+  const double phases = static_cast<double>(g.batch * high.all_products() * wide.all_products()) / work;
   const double blocks = std::ceil(tiles / static_cast<double>(plan.mc)), m = tiles / blocks;
   const double columns = std::ceil(oc / static_cast<double>(plan.nc));
 
-  const double products =
-      groups * blocks * points * columns * gemm_cycles(plan, m * work / (tiles * points), oc / columns, ic);
+  const double products = groups * blocks * points * columns *
+                          gemm_cycles(plan, m * work / (tiles * points), oc / columns, phases * ic);
   const double length = (high.points() > 6 ? kLongLine : 1) * (wide.points() > 6 ? kLongLine : 1);
   const double in = ic / plan.lanes, out = std::ceil(static_cast<double>(g.group_oc()) / plan.lanes);
   const double masks = g.group_ic() % plan.lanes ? kMaskCycles : 0;
-  const double calls = std::ceil(in / kTransformVecs) + std::ceil(out / kTransformVecs);
-  const double transforms = groups * (work * length * (kInputCycles * in + kOutputCycles * out + masks) +
-                                      tiles * calls * kTransformCycles);
-  const double filters = groups * points * ic * oc * element;
+  const double calls = tile.phases() * std::ceil(in / kTransformVecs) + std::ceil(out / kTransformVecs);
+  const double transforms =
+      groups * (work * length * (phases * (kInputCycles * in + masks) + kOutputCycles * out) +
+                tiles * calls * kTransformCycles);
+  const double filters = groups * products_per_channel(tile) * ic * oc * element;
   const double stream =
       filters / kMemoryBytes +
       (blocks - 1) * (filters < kL2 ? 0 : filters / (filters < kL3 ? kL3Bytes : kMemoryBytes));
   // What of a block's V and M does not stay in L2 travels: V is written once and read for every block of
   // output channels, M written and read once. A line that is written travels twice.
-  const double block = m * points * (ic + oc / columns) * element;
+  const double block = m * points * (phases * ic + oc / columns) * element;
   const double travels = std::max(block - kL2, 0.0) / block;
-  const double traffic = travels * groups * work * (ic * (2 + columns) + 3 * oc) * element / kL3Bytes;
+  const double traffic =
+      travels * groups * work * (phases * ic * (2 + columns) + 3 * oc) * element / kL3Bytes;
   return overlapped(products, stream + traffic) + overlapped(transforms, image_cycles(problem));
 }
 
@@ -125,8 +134,9 @@ double narrow_cycles(const ConvProblem& problem, const ConvPlan& plan) {
 // One task of Winograd's: `rows` tiles, `columns` output channels in `blocks` blocks.
 double winograd_share_cycles(const ConvGeometry& g, const ConvPlan& plan, double rows, double columns,
                              double width) {
-  const double ic = static_cast<double>(g.group_ic());
-  const double points = static_cast<double>((plan.tile_h + g.kh - 1) * (plan.tile_w + g.kw - 1));
+  const WinogradTiles tile(g, plan.tile_h, plan.tile_w, plan.lanes);
+  const double points = static_cast<double>(tile.points());
+  const double ic = static_cast<double>(g.group_ic()) * products_per_channel(tile) / points;
   const double blocks = std::ceil(rows / static_cast<double>(plan.mc));
   return blocks * points *
          (columns * gemm_cycles(plan, rows / blocks, width, ic) +
@@ -144,14 +154,13 @@ double estimate_share_cycles(const ConvGeometry& g, const ConvPlan& plan, int el
   const double blocks = std::ceil(rows / static_cast<double>(plan.mc));
   const double compute = winograd ? winograd_share_cycles(g, plan, rows, columns, width)
                                   : blocks * gemm_cycles(plan, rows / blocks, n, taps * ic);
-  const double points =
-      winograd ? static_cast<double>((plan.tile_h + g.kh - 1) * (plan.tile_w + g.kw - 1)) : taps;
+  const double weights = winograd ? products_per_channel({g, plan.tile_h, plan.tile_w, plan.lanes}) : taps;
   const double pixels = winograd ? rows * plan.tile_h * plan.tile_w : rows;
   // The steps before and after share pixels: what this one shares by channels changes hands.
   const double foreign = std::max(0.0, 1 - n / static_cast<double>(share.channels));
   const double changes =
       foreign * pixels * (static_cast<double>(g.ic * g.stride.h * g.stride.w) + n) / kForeignBytes;
-  return overlapped(compute, element_bytes * (n * points * ic / kMemoryBytes + changes));
+  return overlapped(compute, element_bytes * (n * weights * ic / kMemoryBytes + changes));
 }
 
 double estimate_cycles(const ConvProblem& problem, const ConvPlan& plan) {
@@ -169,9 +178,8 @@ double estimate_preparation_cycles(const ConvProblem& problem, const ConvPlan& p
   const ConvGeometry& g = problem.geometry;
   const double filters = static_cast<double>(g.oc * g.group_ic());
   if (plan.algorithm != Algorithm::kWinograd) return kPackCycles * filters * static_cast<double>(g.taps());
-  const int64_t points = (plan.tile_h + g.kh - 1) * (plan.tile_w + g.kw - 1);
-  return filters *
-         (kFilterPointCycles * static_cast<double>(points) + 2 * kPackCycles * static_cast<double>(g.taps()));
+  return filters * (kFilterPointCycles * products_per_channel({g, plan.tile_h, plan.tile_w, plan.lanes}) +
+                    2 * kPackCycles * static_cast<double>(g.taps()));
 }
 
 }  // namespace onebyone

@@ -41,9 +41,10 @@ constexpr int64_t kWinogradMacs = 1'000'000;
 constexpr int64_t kWinogradColumns = 64;
 // What a thread may need for a block of tiles, unless the least one needs more.
 constexpr int64_t kWinogradBlockBytes = 8 << 20;
-// Tiles of more outputs along both sides err by 4e-6 of the outputs (relative RMS against float64, 3x3),
-// others by 2.6e-6 at most: they must save 8 % to be taken, and need sums long enough to hide the difference.
-constexpr int kFineTile = 4;
+// Tiles of more outputs and points along both sides err by 4e-6 of the outputs (relative RMS against float64,
+// 3x3), others by 2.6e-6 at most: they must save 8 % to be taken, and need sums long enough to hide the
+// difference.
+constexpr int kFineTile = 4, kFinePoints = 6;
 constexpr double kRoughCost = 1.08;
 constexpr int64_t kRoughChannels = 256;
 
@@ -70,8 +71,8 @@ bool has_few_channels(const ConvProblem& problem) {
              kWindowBytes;
 }
 bool winograd_serves(const ConvGeometry& g) {
-  return g.stride.h == 1 && g.stride.w == 1 && g.dilation.h == 1 && g.dilation.w == 1 && g.taps() > 1 &&
-         largest_winograd_tile(g.kh) > 0 && largest_winograd_tile(g.kw) > 0;
+  return g.dilation.h == 1 && g.dilation.w == 1 && g.taps() > 1 &&
+         largest_winograd_tile(g.kh, g.stride.h) > 0 && largest_winograd_tile(g.kw, g.stride.w) > 0;
 }
 
 }  // namespace
@@ -189,12 +190,15 @@ void check_algorithm(const std::string& op, const ConvProblem& problem) {
     fail(op, ": algorithm 'gemm' serves 1x1 kernels, weight's is ", g.kh, "x", g.kw,
          " (weight.shape[2:]); use 'auto' or 'direct'");
   if (algorithm != Algorithm::kWinograd) return;
-  if (g.stride.h != 1 || g.stride.w != 1 || g.dilation.h != 1 || g.dilation.w != 1)
-    fail(op, ": algorithm 'winograd' serves stride 1 and dilation 1, got stride (", g.stride.h, ", ",
+  if (g.stride.h > 2 || g.stride.w > 2 || g.dilation.h != 1 || g.dilation.w != 1)
+    fail(op, ": algorithm 'winograd' serves strides 1 and 2 and dilation 1, got stride (", g.stride.h, ", ",
          g.stride.w, ") and dilation (", g.dilation.h, ", ", g.dilation.w, "); use 'auto' or 'direct'");
   if (!winograd_serves(g))
-    fail(op, ": algorithm 'winograd' serves kernels with sides of 1, 2, 3, 5 or 7, not 1x1; weight's is ",
-         g.kh, "x", g.kw, " (weight.shape[2:]); use 'auto' or 'direct'");
+    fail(op,
+         ": algorithm 'winograd' serves kernels with sides of 1, 2, 3, 5 or 7 where the stride is 1, not "
+         "1x1, and of 3 to 6 where it is 2; weight's is ",
+         g.kh, "x", g.kw, " (weight.shape[2:]), stride (", g.stride.h, ", ", g.stride.w,
+         "); use 'auto' or 'direct'");
 }
 
 // Whether groups are too narrow for the GEMM and suit the depthwise kernels.
@@ -245,29 +249,39 @@ ConvProblem one_image(ConvProblem problem) {
   return problem;
 }
 
+bool is_rough(const WinogradAxis& side) { return side.tile > kFineTile && side.points() > kFinePoints; }
+
 // The tiles and blocks that cost least; to be called only if Winograd serves the problem.
 void plan_winograd(const ConvProblem& problem, ConvPlan& plan) {
-  constexpr int kTiles[] = {2, 3, 4, 6};
+  constexpr int kTiles[] = {2, 3, 4, 5, 6};
   constexpr int64_t kRows[] = {12, 24, 48, 96, 192};
   const ConvGeometry& g = problem.geometry;
-  const int most_h = largest_winograd_tile(g.kh), most_w = largest_winograd_tile(g.kw);
+  const int most_h = largest_winograd_tile(g.kh, g.stride.h);
+  const int most_w = largest_winograd_tile(g.kw, g.stride.w);
   plan.nc = std::max<int64_t>(kWinogradColumns, plan.nr);
   double least = HUGE_VAL;
   const auto keep_cheapest = [&](const ConvProblem& of, const ConvPlan& candidate) {
-    const bool rough = candidate.tile_h > kFineTile && candidate.tile_w > kFineTile;
+    const WinogradTiles tiles(g, candidate.tile_h, candidate.tile_w, candidate.lanes);
+    const bool rough = is_rough(tiles.high) && is_rough(tiles.wide);
     if (rough && g.group_ic() < kRoughChannels) return;
     const double cost = (rough ? kRoughCost : 1) * estimate_cycles(of, candidate);
     if (cost < least) plan = candidate, least = cost;
   };
   const auto fits = [&](const ConvPlan& candidate) {
-    const int64_t points = (candidate.tile_h + g.kh - 1) * (candidate.tile_w + g.kw - 1);
-    return points * candidate.mc * (g.group_ic() + plan.nc) * problem.element_bytes <= kWinogradBlockBytes;
+    const WinogradTiles tiles(g, candidate.tile_h, candidate.tile_w, candidate.lanes);
+    return tiles.points() * candidate.mc * (tiles.phases() * g.group_ic() + plan.nc) *
+               problem.element_bytes <=
+           kWinogradBlockBytes;
+  };
+  // A side that takes no larger tiles takes its largest, once. 5 outputs are for filters of 2 taps, which
+  // make them of 6 points.
+  const auto is_candidate = [&](int tile, int most) {
+    return (tile <= most || tile == kTiles[0]) && (tile != 5 || most == largest_winograd_tile(2, 1));
   };
   ConvPlan candidate = plan;
   for (const int h : kTiles)
     for (const int w : kTiles) {
-      // A side that takes no larger tiles takes its largest, once.
-      if ((h > most_h && h != kTiles[0]) || (w > most_w && w != kTiles[0])) continue;
+      if (!is_candidate(h, most_h) || !is_candidate(w, most_w)) continue;
       candidate.tile_h = std::min(h, most_h);
       candidate.tile_w = std::min(w, most_w);
       for (const int64_t rows : kRows) {

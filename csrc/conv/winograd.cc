@@ -1,4 +1,4 @@
-// winograd.cc - stride-1 convolution with fewer multiplications: Winograd's minimal filtering. Called through
+// winograd.cc - convolution with fewer multiplications: Winograd's minimal filtering. Called through
 // conv2d.cc; calls Kernels::winograd_input, gemm and winograd_output (and transpose for channels-first
 // images).
 //
@@ -6,9 +6,10 @@
 //
 // By blocks of tiles: each tile's pixels become n x n points, V[point][tile][channel]; for every point a GEMM
 // over the channels with the filters transformed by the plan, M[point][tile][oc]; and back. V and M stay in
-// cache. Tiles cover the image exactly, smaller ones at its end (winograd_tiles.h). Pixels are read in place,
-// padding from a row of zeros; channels-first images go through a strip of channels-last
-// scratch. Knows cache blocks and tasks. Does not know SIMD or Python.
+// cache. Tiles cover the image exactly, smaller ones at its end; with stride 2 a point has the channels of
+// several phases of the image side by side, which its GEMM sums (winograd_tiles.h). Pixels are read in place,
+// padding from a row of zeros; channels-first images go through a strip of channels-last scratch. Knows cache
+// blocks and tasks. Does not know SIMD or Python.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -28,6 +29,7 @@ namespace onebyone {
 namespace {
 
 // Channels that a strip of a channels-first image is transposed by: 6 rows x 30 pixels of them are 46 KB.
+// Where the stride doubles the pixels, half as many.
 constexpr int64_t kStripChannels = 64;
 
 template <class T>
@@ -43,10 +45,11 @@ class Winograd final : public ConvAlgorithm<T> {
         kernels_(kernels),
         activation_(problem.activation),
         step_(problem.output_step()),
-        high_(g_.oh, static_cast<int>(g_.kh), plan.tile_h),
-        wide_(g_.ow, static_cast<int>(g_.kw), plan.tile_w),
+        tiles_(g_, plan.tile_h, plan.tile_w, kernels.lanes),
+        high_(tiles_.high),
+        wide_(tiles_.wide),
         panels_(ceil_div(g_.group_oc(), plan.nr)),
-        filters_(winograd_filters(g_, weights.weight, high_.points(), wide_.points(), plan.nr)),
+        filters_(winograd_filters(g_, weights.weight, tiles_, plan.nr)),
         bias_(pack_bias(g_, weights, plan.nr)),
         zeros_(g_.ic),
         make_exact_(std::move(make_exact)) {
@@ -109,7 +112,7 @@ class Winograd final : public ConvAlgorithm<T> {
   // Few networks ever need it: weights beside the filters would be half as much memory again.
   const ConvAlgorithm<T>& exact() const {
     std::call_once(exact_made_, [&] {
-      const std::vector<T> weights = winograd_weights(g_, filters_, high_.points(), wide_.points(), plan_.nr);
+      const std::vector<T> weights = winograd_weights(g_, filters_, tiles_, plan_.nr);
       std::vector<T> bias;
       for (int64_t oc = 0; oc < g_.oc && bias_.size(); ++oc)
         bias.push_back(bias_[oc / g_.group_oc() * panels_ * plan_.nr + oc % g_.group_oc()]);
@@ -121,13 +124,12 @@ class Winograd final : public ConvAlgorithm<T> {
     return *exact_;
   }
 
-  int64_t points() const { return int64_t{high_.points()} * wide_.points(); }
   // Output channels are done in blocks of whole panels.
   int64_t block_panels() const { return ceil_div(plan_.nc, plan_.nr); }
   int64_t column_blocks() const { return ceil_div(panels_, block_panels()); }
   // Between rows, and between points: odd numbers of cache lines, or the points of one tile would share L1's
   // sets.
-  int64_t points_row() const { return round_up(g_.group_ic(), kernels_.lanes); }
+  int64_t points_row() const { return tiles_.phases() * round_up(g_.group_ic(), kernels_.lanes); }
   int64_t products_row() const { return std::min(block_panels(), panels_) * plan_.nr; }
   int64_t point_stride(int64_t row) const { return odd_lines<T>(plan_.mc * row); }
 
@@ -138,19 +140,21 @@ class Winograd final : public ConvAlgorithm<T> {
     };
     const int64_t element = sizeof(T);
     Scratch s;
-    s.points = reinterpret_cast<T*>(take(points() * point_stride(points_row()) * element));
-    s.products = reinterpret_cast<T*>(take(points() * point_stride(products_row()) * element));
+    s.points = reinterpret_cast<T*>(take(tiles_.points() * point_stride(points_row()) * element));
+    s.products = reinterpret_cast<T*>(take(tiles_.points() * point_stride(products_row()) * element));
     s.strip = reinterpret_cast<T*>(take(strip_size() * element));
     s.rows = reinterpret_cast<const T**>(take(plan_.mc * sizeof(T*)));
     s.tiles = reinterpret_cast<Tile*>(take(plan_.mc * sizeof(Tile)));
     return s;
   }
 
-  // The widest run of tiles of a block, in pixels.
-  int64_t run_pixels() const { return std::min(plan_.mc, wide_.tiles()) * wide_.tile + wide_.taps - 1; }
+  // Pixels along the width that so many outputs read, of all phases.
+  int64_t run_pixels(int64_t outputs) const { return (outputs - 1) * g_.stride.w + g_.kw; }
+  int64_t strip_channels() const { return kStripChannels / g_.stride.w; }
   int64_t strip_size() const {
-    const int64_t in = high_.points() * run_pixels() * std::min(kStripChannels, points_row());
-    return std::max(in, nhwc_ ? 0 : high_.tile * run_pixels() * products_row());
+    const int64_t run = std::min(plan_.mc, wide_.tiles()) * wide_.tile;  // the widest of a block
+    const int64_t in = high_.points() * run_pixels(run) * std::min(strip_channels(), points_row());
+    return std::max(in, nhwc_ ? 0 : high_.tile * run * products_row());
   }
 
   // Rows are tiles, counted through rows and images, columns blocks of output channels, counted through
@@ -211,21 +215,31 @@ class Winograd final : public ConvAlgorithm<T> {
     if (x.sc == 1 || g_.ic == 1) {
       for (int64_t i = 0; i < count; ++i) {
         const Tile& tile = s.tiles[i];
-        const int64_t iy = tile.oy - g_.pad.top, ix = tile.ox - g_.pad.left;
-        // An image without pixels, all padding, has no memory either.
-        const T* src =
-            x.empty() ? zeros_.data() : x.data + (tile.image * x.sn + first + iy * x.sh + ix * x.sw);
-        input_tile(tile, {src, x.sh, x.sw}, channels, s.points);
+        for (int h = 0; h < high_.stride; ++h)
+          for (int w = 0; w < wide_.stride; ++w) {
+            const int64_t iy = input_row(tile, h), ix = input_column(tile, w);
+            // An image without pixels, all padding, has no memory either.
+            const T* src =
+                x.empty() ? zeros_.data() : x.data + (tile.image * x.sn + first + iy * x.sh + ix * x.sw);
+            input_tile(tile, {h, w}, {src, x.sh * g_.stride.h, x.sw * g_.stride.w}, channels, s.points);
+          }
       }
       return;
     }
     for (int64_t i = 0; i < count;) {
       const int64_t run = run_of_tiles(i, count, s.tiles);
-      for (int64_t c = 0; c < channels; c += kStripChannels)
-        input_strip(x, first + c, std::min(kStripChannels, channels - c), {s.tiles + i, s.tiles + i + run},
-                    s.points + c, s);
+      for (int64_t c = 0; c < channels; c += strip_channels())
+        for (int h = 0; h < high_.stride; ++h)
+          input_strip(x, first + c, std::min(strip_channels(), channels - c), h,
+                      {s.tiles + i, s.tiles + i + run}, s.points + c, s);
       i += run;
     }
+  }
+
+  // A tile's first pixel in a phase of the height, of the width.
+  int64_t input_row(const Tile& tile, int phase) const { return tile.oy * g_.stride.h + phase - g_.pad.top; }
+  int64_t input_column(const Tile& tile, int phase) const {
+    return tile.ox * g_.stride.w + phase - g_.pad.left;
   }
 
   // Tiles from i on that follow each other in one row of tiles.
@@ -235,16 +249,18 @@ class Winograd final : public ConvAlgorithm<T> {
     return run;
   }
 
-  // A run of tiles of an image whose channels lie apart: their pixels, channels last, then tile by tile.
-  void input_strip(const ImageView<const T>& x, int64_t channel, int64_t channels,
+  // A run of tiles of an image whose channels lie apart, a phase of the height: their pixels, channels last,
+  // then tile by tile.
+  void input_strip(const ImageView<const T>& x, int64_t channel, int64_t channels, int phase_h,
                    std::pair<Tile*, Tile*> run, T* points, const Scratch& s) const {
     const Tile &front = *run.first, &back = run.second[-1];
-    const int64_t left = front.ox - g_.pad.left, right = back.ox + back.mw + g_.kw - 1 - g_.pad.left;
+    const int64_t left = input_column(front, 0), right = left + run_pixels(back.ox + back.mw - front.ox);
     const int64_t x_begin = std::clamp<int64_t>(left, 0, g_.iw), x_end = std::clamp(right, x_begin, g_.iw);
-    const int64_t top = front.oy - g_.pad.top, width = x_end - x_begin;
-    for (int64_t i = 0; i < front.mh + g_.kh - 1; ++i) {
-      if (top + i < 0 || top + i >= g_.ih || width == 0) continue;
-      const T* src = x.data + front.image * x.sn + channel * x.sc + (top + i) * x.sh + x_begin * x.sw;
+    const int64_t width = x_end - x_begin;
+    for (int i = 0; i < high_.points_of(front.mh); ++i) {
+      const int64_t y = input_row(front, phase_h) + i * g_.stride.h;
+      if (y < 0 || y >= g_.ih || width == 0) continue;
+      const T* src = x.data + front.image * x.sn + channel * x.sc + y * x.sh + x_begin * x.sw;
       T* dst = s.strip + i * width * channels;
       if (x.sw == 1) {
         kernels_.transpose({.rows = channels,
@@ -260,42 +276,55 @@ class Winograd final : public ConvAlgorithm<T> {
           for (int64_t c = 0; c < channels; ++c) dst[p * channels + c] = src[c * x.sc + p * x.sw];
       }
     }
-    for (const Tile* tile = run.first; tile != run.second; ++tile) {
-      const int64_t from = tile->ox - g_.pad.left - x_begin;
-      input_tile(*tile, {s.strip + from * channels, width * channels, channels}, channels, points);
-    }
+    for (const Tile* tile = run.first; tile != run.second; ++tile)
+      for (int w = 0; w < wide_.stride; ++w) {
+        const T* src = s.strip + (input_column(*tile, w) - x_begin) * channels;
+        input_tile(*tile, {phase_h, w}, {src, width * channels, channels * g_.stride.w}, channels, points);
+      }
   }
 
-  // A tile's first pixel, possibly outside its image, and the way to the others.
+  struct Phase {
+    int h, w;
+  };
+  // The first pixel of a tile's phase, possibly outside its image, and the way to the others.
   struct Pixels {
     const T* first;
     int64_t sh, sw;
   };
-  void input_tile(const Tile& tile, const Pixels& pixels, int64_t channels, T* points) const {
-    const int nh = tile.mh + static_cast<int>(g_.kh) - 1, nw = tile.mw + static_cast<int>(g_.kw) - 1;
-    const int64_t iy = tile.oy - g_.pad.top, ix = tile.ox - g_.pad.left;
+  void input_tile(const Tile& tile, const Phase& phase, const Pixels& pixels, int64_t channels,
+                  T* points) const {
+    const int nh = high_.points_of(tile.mh), nw = wide_.points_of(tile.mw);
+    // Pixels before and inside the image.
+    const auto first = [](int64_t at, int64_t stride, int n) {
+      return static_cast<int>(std::clamp<int64_t>(ceil_div(at, stride), 0, n));
+    };
+    const int64_t iy = input_row(tile, phase.h), ix = input_column(tile, phase.w);
     const int64_t stride = point_stride(points_row());
-    kernels_.winograd_input({.nh = nh,
-                             .nw = nw,
-                             .top = static_cast<int>(std::clamp<int64_t>(-iy, 0, nh)),
-                             .bottom = static_cast<int>(std::clamp<int64_t>(g_.ih - iy, 0, nh)),
-                             .left = static_cast<int>(std::clamp<int64_t>(-ix, 0, nw)),
-                             .right = static_cast<int>(std::clamp<int64_t>(g_.iw - ix, 0, nw)),
-                             .src = pixels.first,
-                             .zeros = zeros_.data(),
-                             .src_h = pixels.sh,
-                             .src_w = pixels.sw,
-                             .ahead = tile.mw * pixels.sw,
-                             .channels = channels,
-                             .dst = points + tile.row * points_row(),
-                             .stride_h = stride * wide_.points(),
-                             .stride_w = stride});
+    kernels_.winograd_input(
+        {.nh = nh,
+         .nw = nw,
+         .top = first(-iy, g_.stride.h, nh),
+         .bottom = first(g_.ih - iy, g_.stride.h, nh),
+         .left = first(-ix, g_.stride.w, nw),
+         .right = first(g_.iw - ix, g_.stride.w, nw),
+         .infinity_h = phase.h < high_.longer,
+         .infinity_w = phase.w < wide_.longer,
+         .src = pixels.first,
+         .zeros = zeros_.data(),
+         .src_h = pixels.sh,
+         .src_w = pixels.sw,
+         .ahead = tile.mw * pixels.sw,
+         .channels = channels,
+         .dst = points + tile.row * points_row() + tiles_.place(phase.h, phase.w) * tiles_.row,
+         .stride_h = stride * wide_.points(),
+         .stride_w = stride});
   }
 
   // M = V * U for every point, output channels of panels [panel, panel_end).
   void multiply(const Classes& classes, int64_t group, int64_t panel, int64_t panel_end,
                 const Scratch& s) const {
-    const int64_t channels = g_.group_ic(), panel_size = channels * plan_.nr;
+    const int64_t panel_size = tiles_.filter_rows() * plan_.nr;
+    const bool fetch = filters_.size() * kElement > kFetchedBytes;
     for (int h = 0; h < high_.points(); ++h) {
       for (int w = 0; w < wide_.points(); ++w) {
         const bool full_height = h >= high_.edge_points(), full_width = w >= wide_.edge_points();
@@ -303,22 +332,23 @@ class Winograd final : public ConvAlgorithm<T> {
         const int64_t end = full_height ? classes.bottom : full_width ? classes.corner : classes.end;
         if (begin >= end) continue;
         const int64_t point = h * wide_.points() + w;
-        const T* b = filters_.data() + ((group * panels_ + panel) * points() + point) * panel_size;
+        const int64_t row = tiles_.filter_row(h, w), next_row = row + tiles_.phases(h, w) * tiles_.row;
+        const T* panel_b = filters_.data() + (group * panels_ + panel) * panel_size;
         kernels_.gemm({.m = end - begin,
                        .n = (panel_end - panel) * plan_.nr,
                        .taps = 1,
-                       .kc = channels,
+                       .kc = tiles_.depth(h, w),
                        .a_rows = s.rows + begin,
                        .a_tap_stride = 0,
-                       .a_offset = point * point_stride(points_row()),
-                       .b = b,
-                       .b_panel_stride = points() * panel_size,
+                       .a_offset = point * point_stride(points_row()) + tiles_.first_place(w) * tiles_.row,
+                       .b = panel_b + row * plan_.nr,
+                       .b_panel_stride = panel_size,
                        .c = s.products + point * point_stride(products_row()) + begin * products_row(),
                        .ldc = products_row(),
                        .accumulate = false,
                        .rows_outside = false,
                        .epilogue = nullptr,
-                       .next_b = filters_.size() * kElement > kFetchedBytes ? b + panel_size : nullptr});
+                       .next_b = fetch ? panel_b + next_row * plan_.nr : nullptr});
       }
     }
   }
@@ -368,8 +398,8 @@ class Winograd final : public ConvAlgorithm<T> {
     const int64_t stride = point_stride(products_row());
     return kernels_.winograd_output({.mh = tile.mh,
                                      .mw = tile.mw,
-                                     .nh = tile.mh + static_cast<int>(g_.kh) - 1,
-                                     .nw = tile.mw + static_cast<int>(g_.kw) - 1,
+                                     .nh = high_.points_of(tile.mh),
+                                     .nw = wide_.points_of(tile.mw),
                                      .src = products + tile.row * products_row(),
                                      .stride_h = stride * wide_.points(),
                                      .stride_w = stride,
@@ -387,7 +417,8 @@ class Winograd final : public ConvAlgorithm<T> {
   const Kernels<T>& kernels_;
   const Activation activation_;
   const int64_t step_;  // of out: between pixels (NHWC) or images
-  const WinogradAxis high_, wide_;
+  const WinogradTiles tiles_;
+  const WinogradAxis &high_, &wide_;
   const int64_t panels_;  // per group
   const AlignedBuffer<T> filters_, bias_;
   AlignedBuffer<T> zeros_;

@@ -43,80 +43,103 @@ std::vector<double> tap_matrix(int64_t taps) {
 
 }  // namespace
 
-int largest_winograd_tile(int64_t taps) {
-  if (taps == 1) return 1;
+int largest_winograd_tile(int64_t kernel, int64_t stride) {
+  if (kernel == 1 && stride == 1) return 1;
+  // A phase of one tap saves nothing, and those of longer filters are rare.
+  if (stride > 2 || (stride == 2 && (kernel < 3 || kernel > 6))) return 0;
+  const int64_t taps = ceil_div(kernel, stride);
   if (taps >= kWinogradPoints || !winograd_serves_taps(static_cast<int>(taps))) return 0;
   return kWinogradPoints + 1 - static_cast<int>(taps);
 }
 
 template <class T>
-AlignedBuffer<T> winograd_filters(const ConvGeometry& g, const ImageView<const T>& weight, int points_h,
-                                  int points_w, int64_t nr) {
-  const int64_t oc = g.group_oc(), ic = g.group_ic(), panels = ceil_div(oc, nr);
-  const int64_t points = int64_t{points_h} * points_w;
-  const std::vector<double> gh = filter_matrix(points_h, g.kh), gw = filter_matrix(points_w, g.kw);
-  AlignedBuffer<T> filters(checked_mul(checked_mul(g.groups * panels * nr, points, "weight"), ic, "weight"));
+AlignedBuffer<T> winograd_filters(const ConvGeometry& g, const ImageView<const T>& weight,
+                                  const WinogradTiles& tiles, int64_t nr) {
+  const WinogradAxis &high = tiles.high, &wide = tiles.wide;
+  const int64_t oc = g.group_oc(), panels = ceil_div(oc, nr), panel_rows = tiles.filter_rows();
+  const std::vector<double> gh = filter_matrix(high.points(), high.taps),
+                            gw = filter_matrix(wide.points(), wide.taps);
+  AlignedBuffer<T> filters(checked_mul(checked_mul(g.groups * panels * nr, high.products(), "weight"),
+                                       checked_mul(wide.products(), tiles.row, "weight"), "weight"));
+  if (tiles.row != tiles.channels) std::fill_n(filters.data(), filters.size(), T(0));
   // A panel's column of filters at a time, so that the innermost loops run along output channels.
-  std::vector<double> taps(g.taps() * nr), lines(points_h * g.kw * nr), sums(nr);
+  const int64_t line = wide.taps * nr;
+  std::vector<double> taps(g.taps() * nr), lines(high.points() * line), sums(nr);
+  const auto transform_phase = [&](int phase_h, int phase_w, T* dst) {
+    std::fill(lines.begin(), lines.end(), 0.0);
+    for (int i = 0; i < high.points(); ++i)
+      for (int64_t y = phase_h; y < g.kh; y += high.stride)
+        for (int64_t x = phase_w; x < g.kw; x += wide.stride)
+          for (int64_t j = 0; j < nr; ++j)
+            lines[i * line + x / wide.stride * nr + j] +=
+                gh[i * high.taps + y / high.stride] * taps[(y * g.kw + x) * nr + j];
+    const int place = tiles.place(phase_h, phase_w);
+    for (int i = 0; i < high.points(); ++i)
+      for (int p = 0; p < wide.points(); ++p) {
+        if (phase_h >= high.phases(i) || phase_w >= wide.phases(p)) continue;
+        std::fill(sums.begin(), sums.end(), 0.0);
+        for (int64_t x = 0; x < wide.taps; ++x)
+          for (int64_t j = 0; j < nr; ++j) sums[j] += gw[p * wide.taps + x] * lines[i * line + x * nr + j];
+        T* out = dst + (tiles.filter_row(i, p) + (place - tiles.first_place(p)) * tiles.row) * nr;
+        for (int64_t j = 0; j < nr; ++j) out[j] = static_cast<T>(sums[j]);
+      }
+  };
   for (int64_t panel = 0; panel < g.groups * panels; ++panel) {
     const int64_t first = panel % panels * nr, columns = std::min(nr, oc - first);
     const T* src = weight.data + (panel / panels * oc + first) * weight.sn;
-    T* dst = filters.data() + panel * points * ic * nr;
-    for (int64_t c = 0; c < ic; ++c, src += weight.sc, dst += nr) {
+    T* dst = filters.data() + panel * panel_rows * nr;
+    for (int64_t c = 0; c < tiles.channels; ++c, src += weight.sc, dst += nr) {
       for (int64_t y = 0; y < g.kh; ++y)
         for (int64_t x = 0; x < g.kw; ++x)
           for (int64_t j = 0; j < columns; ++j)
             taps[(y * g.kw + x) * nr + j] = src[y * weight.sh + x * weight.sw + j * weight.sn];
-      std::fill(lines.begin(), lines.end(), 0.0);
-      for (int i = 0; i < points_h; ++i)
-        for (int64_t y = 0; y < g.kh; ++y)
-          for (int64_t xj = 0; xj < g.kw * nr; ++xj)
-            lines[i * g.kw * nr + xj] += gh[i * g.kh + y] * taps[y * g.kw * nr + xj];
-      for (int i = 0; i < points_h; ++i)
-        for (int p = 0; p < points_w; ++p) {
-          std::fill(sums.begin(), sums.end(), 0.0);
-          for (int64_t x = 0; x < g.kw; ++x)
-            for (int64_t j = 0; j < nr; ++j) sums[j] += gw[p * g.kw + x] * lines[(i * g.kw + x) * nr + j];
-          T* out = dst + (i * points_w + p) * ic * nr;
-          for (int64_t j = 0; j < nr; ++j) out[j] = static_cast<T>(sums[j]);
-        }
+      for (int phase_h = 0; phase_h < high.stride; ++phase_h)
+        for (int phase_w = 0; phase_w < wide.stride; ++phase_w) transform_phase(phase_h, phase_w, dst);
     }
   }
   return filters;
 }
 
 template <class T>
-std::vector<T> winograd_weights(const ConvGeometry& g, const AlignedBuffer<T>& filters, int points_h,
-                                int points_w, int64_t nr) {
-  const int64_t ic = g.group_ic(), panels = ceil_div(g.group_oc(), nr);
-  const std::vector<double> gh = tap_matrix(g.kh), gw = tap_matrix(g.kw);
+std::vector<T> winograd_weights(const ConvGeometry& g, const AlignedBuffer<T>& filters,
+                                const WinogradTiles& tiles, int64_t nr) {
+  const WinogradAxis &high = tiles.high, &wide = tiles.wide;
+  const int64_t panels = ceil_div(g.group_oc(), nr);
+  const std::vector<double> gh = tap_matrix(high.taps), gw = tap_matrix(wide.taps);
   constexpr double kRounding = std::numeric_limits<T>::epsilon() / 2;
-  std::vector<T> weights(g.oc * ic * g.taps());
+  // A tap from a column of filters.
+  const auto tap = [&](int64_t y, int64_t x, const T* column) {
+    const int phase_h = static_cast<int>(y % high.stride), phase_w = static_cast<int>(x % wide.stride);
+    const int place = tiles.place(phase_h, phase_w);
+    double sum = 0, error = 0;  // what the rounding of the points may have made of 0
+    for (int i = 0; i < high.taps; ++i)
+      for (int j = 0; j < wide.taps; ++j) {
+        if (phase_h >= high.phases(i) || phase_w >= wide.phases(j)) continue;
+        const int64_t row = tiles.filter_row(i, j) + (place - tiles.first_place(j)) * tiles.row;
+        const double point = gh[y / high.stride * high.taps + i] * gw[x / wide.stride * wide.taps + j] *
+                             static_cast<double>(column[row * nr]);
+        sum += point;
+        error += kRounding * std::abs(point);
+      }
+    return std::abs(sum) > error ? static_cast<T>(sum) : T(0);
+  };
+  std::vector<T> weights(g.oc * g.group_ic() * g.taps());
   T* dst = weights.data();
   for (int64_t oc = 0; oc < g.oc; ++oc) {
     const int64_t panel = oc / g.group_oc() * panels + oc % g.group_oc() / nr;
-    const T* const column = filters.data() + panel * points_h * points_w * ic * nr + oc % g.group_oc() % nr;
-    for (int64_t c = 0; c < ic; ++c)
+    const T* column = filters.data() + panel * tiles.filter_rows() * nr + oc % g.group_oc() % nr;
+    for (int64_t c = 0; c < g.group_ic(); ++c, column += nr)
       for (int64_t y = 0; y < g.kh; ++y)
-        for (int64_t x = 0; x < g.kw; ++x) {
-          double sum = 0, error = 0;  // what the rounding of the points may have made of 0
-          for (int64_t i = 0; i < g.kh; ++i)
-            for (int64_t j = 0; j < g.kw; ++j) {
-              const double point = gh[y * g.kh + i] * gw[x * g.kw + j] *
-                                   static_cast<double>(column[((i * points_w + j) * ic + c) * nr]);
-              sum += point;
-              error += kRounding * std::abs(point);
-            }
-          *dst++ = std::abs(sum) > error ? static_cast<T>(sum) : T(0);
-        }
+        for (int64_t x = 0; x < g.kw; ++x) *dst++ = tap(y, x, column);
   }
   return weights;
 }
 
-#define ONEBYONE_INSTANTIATE(T)                                                                        \
-  template AlignedBuffer<T> winograd_filters(const ConvGeometry&, const ImageView<const T>&, int, int, \
-                                             int64_t);                                                 \
-  template std::vector<T> winograd_weights(const ConvGeometry&, const AlignedBuffer<T>&, int, int, int64_t);
+#define ONEBYONE_INSTANTIATE(T)                                                              \
+  template AlignedBuffer<T> winograd_filters(const ConvGeometry&, const ImageView<const T>&, \
+                                             const WinogradTiles&, int64_t);                 \
+  template std::vector<T> winograd_weights(const ConvGeometry&, const AlignedBuffer<T>&,     \
+                                           const WinogradTiles&, int64_t);
 ONEBYONE_INSTANTIATE(float)
 ONEBYONE_INSTANTIATE(double)
 #undef ONEBYONE_INSTANTIATE

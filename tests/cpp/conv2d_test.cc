@@ -58,6 +58,9 @@ const std::vector<ConvCase> kWindows = {
     {{1, 19, 6, 17}, {21, 19, 1, 3}, {1, 1}, AutoPadding::kSame},
     {{1, 12, 17, 4}, {20, 12, 7, 1}, {1, 1}, Edges{3, 3, 0, 0}},
     {{1, 10, 9, 9}, {11, 10, 7, 7}, {1, 1}, Edges{3, 3, 3, 3}},
+    {{2, 24, 13, 22}, {41, 24, 3, 3}, {2, 2}, Edges{1, 0, 2, 1}},  // stride 2 by Winograd
+    {{1, 18, 15, 12}, {34, 9, 5, 4}, {2, 2}, AutoPadding::kSame, {1, 1}, 2},
+    {{1, 35, 6, 17}, {21, 35, 3, 6}, {1, 2}, Edges{0, 1, 2, 2}},
 };
 // As the first layers of networks: rows longer and shorter than a tile, sums of several blocks, outputs
 // enough to be written row by row, more stride than kernel.
@@ -184,8 +187,8 @@ class Checker {
     const int64_t kh = weight_.view.height, kw = weight_.view.width;
     if (algorithm == Algorithm::kGemm) return kh == 1 && kw == 1;
     if (algorithm != Algorithm::kWinograd) return true;
-    return spec_.stride.h == 1 && spec_.stride.w == 1 && spec_.dilation.h == 1 && spec_.dilation.w == 1 &&
-           kh * kw > 1 && largest_winograd_tile(kh) > 0 && largest_winograd_tile(kw) > 0;
+    return spec_.dilation.h == 1 && spec_.dilation.w == 1 && kh * kw > 1 &&
+           largest_winograd_tile(kh, spec_.stride.h) > 0 && largest_winograd_tile(kw, spec_.stride.w) > 0;
   }
 
   static constexpr int64_t kGap = 5;  // elements

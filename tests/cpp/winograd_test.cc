@@ -19,9 +19,10 @@ struct Winograd {
   std::vector<T> x, weight, bias;
   ImageView<const T> view;
 
-  Winograd(const ImageShape& shape, int64_t oc, int64_t kh, int64_t kw, Layout layout) {
+  Winograd(const ImageShape& shape, int64_t oc, int64_t kh, int64_t kw, Layout layout, Pair stride = {1, 1},
+           Padding padding = AutoPadding::kSame) {
     const auto [n, c, h, w] = shape;
-    problem.geometry = make_geometry("conv2d", shape, {oc, c, kh, kw}, {1, 1}, AutoPadding::kSame, {1, 1}, 1,
+    problem.geometry = make_geometry("conv2d", shape, {oc, c, kh, kw}, stride, padding, {1, 1}, 1,
                                      "x.shape[1], layout NCHW");
     problem.layout = layout;
     problem.algorithm = Algorithm::kWinograd;
@@ -66,8 +67,8 @@ TEST(Winograd, EveryTileOfEveryFilter) {
         for (const Layout layout : {Layout::kNchw, Layout::kNhwc}) {
           const Winograd<double> conv({1, 5, 13, 11}, 9, kh, kw, layout);
           const std::vector<double> expected = conv.reference(table);
-          for (int h = 1; h <= largest_winograd_tile(kh); ++h)
-            for (int w = 1; w <= largest_winograd_tile(kw); ++w) {
+          for (int h = 1; h <= largest_winograd_tile(kh, 1); ++h)
+            for (int w = 1; w <= largest_winograd_tile(kw, 1); ++w) {
               SCOPED_TRACE(::testing::Message() << kh << "x" << kw << " tile " << h << "x" << w);
               const std::vector<double> got = conv.with_tiles(table, h, w, 7);
               for (size_t i = 0; i < got.size(); ++i)
@@ -78,13 +79,56 @@ TEST(Winograd, EveryTileOfEveryFilter) {
   });
 }
 
+// Sides of stride 2 beside each other and beside sides of stride 1, padding of odd and even width.
+TEST(Winograd, EveryTileOfEveryStride) {
+  struct Side {
+    int64_t kernel, stride;
+  };
+  const Side sides[] = {{3, 2}, {4, 2}, {5, 2}, {6, 2}, {1, 1}, {3, 1}};
+  for_each_table([&](const KernelTable& table) {
+    for (const auto& [kh, sh] : sides)
+      for (const auto& [kw, sw] : sides) {
+        if (sh * sw == 1) continue;
+        for (const Layout layout : {Layout::kNchw, Layout::kNhwc}) {
+          const Winograd<double> conv({1, 5, 19, 22}, 9, kh, kw, layout, {sh, sw}, Edges{1, 2, 2, 1});
+          const std::vector<double> expected = conv.reference(table);
+          for (int h = 1; h <= largest_winograd_tile(kh, sh); ++h)
+            for (int w = 1; w <= largest_winograd_tile(kw, sw); ++w) {
+              SCOPED_TRACE(::testing::Message()
+                           << kh << "x" << kw << " stride " << sh << " " << sw << " tile " << h << "x" << w);
+              const std::vector<double> got = conv.with_tiles(table, h, w, 7);
+              for (size_t i = 0; i < got.size(); ++i)
+                ASSERT_NEAR(got[i], expected[i], 2e-11) << "element " << i;
+            }
+        }
+      }
+  });
+}
+
+// Strips of more channels than one, images smaller than their padding.
+TEST(Winograd, StridedStripsAndSmallImages) {
+  for_each_table([](const KernelTable& table) {
+    for (const Layout layout : {Layout::kNchw, Layout::kNhwc})
+      for (const ImageShape& shape :
+           {ImageShape{2, 75, 9, 40}, ImageShape{1, 3, 1, 2}, ImageShape{1, 8, 2, 1}}) {
+        const Winograd<double> conv(shape, 21, 3, 3, layout, {2, 2}, Edges{4, 3, 3, 5});
+        const std::vector<double> expected = conv.reference(table), got = conv.with_tiles(table, 4, 3, 5);
+        for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], 1e-10) << "element " << i;
+      }
+  });
+}
+
 TEST(Winograd, BlocksEndAnywhere) {
   for_each_table([](const KernelTable& table) {
-    const Winograd<float> conv({2, 11, 14, 19}, 70, 3, 3, Layout::kNhwc);
-    const std::vector<float> expected = conv.with_tiles(table, 4, 4, 192);
-    for (const int64_t rows : {1, 2, 5, 6, 13, 24}) {
-      const std::vector<float> got = conv.with_tiles(table, 4, 4, rows);
-      EXPECT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0) << rows << " tiles";
+    for (const int64_t stride : {1, 2}) {
+      const Winograd<float> conv({2, 11, 14 * stride, 19 * stride}, 70, 3, 3, Layout::kNhwc,
+                                 {stride, stride});
+      const std::vector<float> expected = conv.with_tiles(table, 4, 4, 192);
+      for (const int64_t rows : {1, 2, 5, 6, 13, 24}) {
+        const std::vector<float> got = conv.with_tiles(table, 4, 4, rows);
+        EXPECT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0)
+            << rows << " tiles";
+      }
     }
   });
 }
@@ -92,10 +136,15 @@ TEST(Winograd, BlocksEndAnywhere) {
 // The relative RMS error against float64 that auto may have, for any number of channels; inputs of either
 // sign and, as after a relu, of one.
 TEST(Winograd, ErrorStaysInItsBound) {
+  struct Side {
+    int64_t kernel, stride;
+  };
   for (const int64_t channels : {1, 2, 3, 8, 17, 64, 256, 2048})
     for (const bool positive : {false, true})
-      for (const int64_t k : {3, 5}) {
-        Winograd<float> conv({1, channels, 12, 12}, 24, k, k, Layout::kNhwc);
+      for (const auto& [k, stride] :
+           {Side{3, 1}, Side{5, 1}, Side{3, 2}, Side{4, 2}, Side{5, 2}, Side{6, 2}}) {
+        Winograd<float> conv({1, channels, 12 * stride, 12 * stride}, 24, k, k, Layout::kNhwc,
+                             {stride, stride});
         for (float& v : conv.x) v = positive ? std::abs(v) : v;
         const std::vector<float> expected = conv.reference(active_kernels());
         const ConvPlan plan = make_plan("conv2d", conv.problem, active_kernels());
@@ -106,33 +155,35 @@ TEST(Winograd, ErrorStaysInItsBound) {
           sum += std::pow(double(expected[i]), 2);
         }
         EXPECT_LE(std::sqrt(difference / sum), 5e-6)
-            << channels << " channels, " << k << "x" << k << ", tile " << plan.tile_h << "x" << plan.tile_w;
+            << channels << " channels, " << k << "x" << k << ", stride " << stride << ", tile " << plan.tile_h
+            << "x" << plan.tile_w;
       }
 }
 
 // Weights come back from every tile's filters, zeros as zeros.
 TEST(Winograd, WeightsOfFilters) {
-  for (const int64_t kh : {1, 2, 3, 5, 7})
-    for (const int64_t kw : {1, 2, 3, 5, 7})
+  struct Side {
+    int64_t kernel, stride;
+  };
+  const Side sides[] = {{1, 1}, {2, 1}, {3, 1}, {5, 1}, {7, 1}, {3, 2}, {4, 2}, {5, 2}, {6, 2}};
+  for (const auto& [kh, sh] : sides)
+    for (const auto& [kw, sw] : sides)
       for (const int tile : {1, 2}) {
         if (kh * kw == 1) continue;
         const ImageShape shape{1, 6, 9, 9};
-        const ConvGeometry g = make_geometry("conv2d", shape, {38, 3, kh, kw}, {1, 1}, AutoPadding::kSame,
+        const ConvGeometry g = make_geometry("conv2d", shape, {38, 3, kh, kw}, {sh, sw}, AutoPadding::kSame,
                                              {1, 1}, 2, "x.shape[1], layout NCHW");
         Random random;
         std::vector<float> weight = random.values<float>(g.oc * g.group_ic() * kh * kw);
         for (size_t i = 0; i < weight.size(); i += 3) weight[i] = 0;
         const int64_t sc = kh * kw, sn = sc * g.group_ic();
         const ImageView<const float> view{weight.data(), g.oc, g.group_ic(), kh, kw, sn, sc, kw, 1};
-        const auto points = [tile](int64_t outputs, int64_t taps) {
-          return WinogradAxis(outputs, static_cast<int>(taps), std::min(tile, largest_winograd_tile(taps)))
-              .points();
-        };
-        const int points_h = points(g.oh, kh), points_w = points(g.ow, kw);
-        const std::vector<float> got =
-            winograd_weights(g, winograd_filters(g, view, points_h, points_w, 16), points_h, points_w, 16);
+        const WinogradTiles tiles(g, std::min(tile, largest_winograd_tile(kh, sh)),
+                                  std::min(tile, largest_winograd_tile(kw, sw)), 8);
+        const std::vector<float> got = winograd_weights(g, winograd_filters(g, view, tiles, 16), tiles, 16);
         for (size_t i = 0; i < weight.size(); ++i) {
-          SCOPED_TRACE(::testing::Message() << kh << "x" << kw << " tile " << tile << " weight " << i);
+          SCOPED_TRACE(::testing::Message() << kh << "x" << kw << " stride " << sh << " " << sw << " tile "
+                                            << tile << " weight " << i);
           if (i % 3 == 0)
             ASSERT_EQ(got[i], 0);
           else
@@ -145,14 +196,16 @@ TEST(Winograd, WeightsOfFilters) {
 TEST(Winograd, InfinityAndNanGoWhereTheyBelong) {
   for_each_table([](const KernelTable& table) {
     for (const float value : {std::numeric_limits<float>::infinity(), kNan<float>, 3e38f}) {
-      Winograd<float> conv({2, 9, 12, 12}, 10, 3, 3, Layout::kNhwc);
-      conv.x[(5 * 12 + 6) * 9 + 4] = value;
-      const std::vector<float> expected = conv.reference(table), got = conv.with_tiles(table, 4, 4, 24);
-      for (size_t i = 0; i < got.size(); ++i) {
-        ASSERT_EQ(std::isnan(got[i]), std::isnan(expected[i])) << "element " << i << ", value " << value;
-        ASSERT_EQ(std::isinf(got[i]), std::isinf(expected[i])) << "element " << i << ", value " << value;
-        if (std::isfinite(expected[i])) {
-          ASSERT_NEAR(got[i], expected[i], 1e-4 * std::max(1.f, std::abs(expected[i]))) << "element " << i;
+      for (const int64_t stride : {1, 2}) {
+        Winograd<float> conv({2, 9, 12, 12}, 10, 3, 3, Layout::kNhwc, {stride, stride});
+        conv.x[(5 * 12 + 6) * 9 + 4] = value;
+        const std::vector<float> expected = conv.reference(table), got = conv.with_tiles(table, 4, 4, 24);
+        for (size_t i = 0; i < got.size(); ++i) {
+          ASSERT_EQ(std::isnan(got[i]), std::isnan(expected[i])) << "element " << i << ", value " << value;
+          ASSERT_EQ(std::isinf(got[i]), std::isinf(expected[i])) << "element " << i << ", value " << value;
+          if (std::isfinite(expected[i])) {
+            ASSERT_NEAR(got[i], expected[i], 1e-4 * std::max(1.f, std::abs(expected[i]))) << "element " << i;
+          }
         }
       }
     }
@@ -162,16 +215,18 @@ TEST(Winograd, InfinityAndNanGoWhereTheyBelong) {
 // Filters of such weights overflow: there is no way back.
 TEST(Winograd, WeightsThatAreNotFinite) {
   for (const float value : {std::numeric_limits<float>::infinity(), kNan<float>, 3e38f}) {
-    Winograd<float> conv({1, 9, 12, 12}, 10, 3, 3, Layout::kNhwc);
-    conv.weight[3 * 81 + 13] = value;
-    const std::vector<float> expected = conv.reference(active_kernels()),
-                             got = conv.with_tiles(active_kernels(), 4, 4, 24);
-    for (size_t i = 0; i < got.size(); ++i) {
-      if (!std::isfinite(expected[i])) {
-        ASSERT_EQ(std::isnan(got[i]), std::isnan(expected[i])) << "element " << i << ", value " << value;
-        ASSERT_EQ(std::isinf(got[i]), std::isinf(expected[i])) << "element " << i << ", value " << value;
-      } else {
-        ASSERT_NEAR(got[i], expected[i], 1e-4 * std::max(1.f, std::abs(expected[i]))) << "element " << i;
+    for (const int64_t stride : {1, 2}) {
+      Winograd<float> conv({1, 9, 12, 12}, 10, 3, 3, Layout::kNhwc, {stride, stride});
+      conv.weight[3 * 81 + 13] = value;
+      const std::vector<float> expected = conv.reference(active_kernels()),
+                               got = conv.with_tiles(active_kernels(), 4, 4, 24);
+      for (size_t i = 0; i < got.size(); ++i) {
+        if (!std::isfinite(expected[i])) {
+          ASSERT_EQ(std::isnan(got[i]), std::isnan(expected[i])) << "element " << i << ", value " << value;
+          ASSERT_EQ(std::isinf(got[i]), std::isinf(expected[i])) << "element " << i << ", value " << value;
+        } else {
+          ASSERT_NEAR(got[i], expected[i], 1e-4 * std::max(1.f, std::abs(expected[i]))) << "element " << i;
+        }
       }
     }
   }

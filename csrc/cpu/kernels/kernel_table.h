@@ -169,10 +169,12 @@ struct PlanesArgs {
 // the tile's nh x nw is at src + i * src_h + j * src_w if it lies in the image, top <= i < bottom and
 // left <= j < right, and else padding: `zeros`, as many as there are channels. Point (i, j) is written at
 // dst + i * stride_h + j * stride_w, whole vectors (the lanes past the last channel are zero). The pixels
-// `ahead` further on are fetched meanwhile.
+// `ahead` further on are fetched meanwhile. Without infinity along a side, its points 0 are not written, and
+// the last pixels, which go nowhere else, not read.
 template <class T>
 struct WinogradInputArgs {
   int nh, nw, top, bottom, left, right;
+  bool infinity_h, infinity_w;
   const T *src, *zeros;
   int64_t src_h, src_w, ahead, channels;
   T* dst;

@@ -164,62 +164,67 @@ struct TileBuffer {
   typename S::Vec at[kWinogradPoints][kWinogradPoints][kTileVecs];
 };
 
-// Along the height: pixels -> tile. Vectors [0, vecs) from `offset`, of the last one `lanes` lanes.
-template <class S, int kN>
+// Along the height: pixels -> tile. Vectors [0, vecs) from `offset`, of the last one `lanes` lanes. Infinity
+// is the first point and the only one that the last pixel of a line goes into.
+template <class S, int kN, bool kInfinity>
 __attribute__((noinline)) void input_height(const WinogradInputArgs<typename S::Scalar>& args, int64_t offset,
                                             int vecs, int lanes, TileBuffer<S>& tile) {
   using Vec = typename S::Vec;
   // Copied, because a store to the tile could change args for all that the compiler knows.
   const int64_t src_w = args.src_w, ahead = args.ahead;
+  constexpr int kPixels = kInfinity ? kN : kN - 1;
   const typename S::Scalar *rows[kN], *const zeros = args.zeros + offset;
   int64_t steps[kN];
   ONEBYONE_UNROLL
-  for (int i = 0; i < kN; ++i) {
+  for (int i = 0; i < kPixels; ++i) {
     const bool inside = i >= args.top && i < args.bottom;
     rows[i] = inside ? args.src + i * args.src_h + offset : zeros;
     steps[i] = inside ? src_w : 0;
   }
-  for (int j = 0, nw = args.nw; j < nw; ++j) {
+  for (int j = 0, pixels = args.infinity_w ? args.nw : args.nw - 1; j < pixels; ++j) {
     const bool inside = j >= args.left && j < args.right;
     const typename S::Scalar* p[kN];
     ONEBYONE_UNROLL
-    for (int i = 0; i < kN; ++i) p[i] = inside ? rows[i] + j * steps[i] : zeros;
+    for (int i = 0; i < kPixels; ++i) p[i] = inside ? rows[i] + j * steps[i] : zeros;
     if (inside) {
       ONEBYONE_UNROLL
-      for (int i = 0; i < kN; ++i) {
+      for (int i = 0; i < kPixels; ++i) {
         __builtin_prefetch(p[i] + ahead);
         __builtin_prefetch(p[i] + ahead + 2 * S::kLanes);
       }
     }
     for (int c = 0; c < vecs; ++c) {
       Vec d[kN], v[kN];
+      d[kN - 1] = Vec{};
       if (lanes == S::kLanes) {
         ONEBYONE_UNROLL
-        for (int i = 0; i < kN; ++i) d[i] = S::load(p[i] + c * S::kLanes);
+        for (int i = 0; i < kPixels; ++i) d[i] = S::load(p[i] + c * S::kLanes);
       } else {
-        for (int i = 0; i < kN; ++i) d[i] = S::load_first(p[i] + c * S::kLanes, lanes);
+        for (int i = 0; i < kPixels; ++i) d[i] = S::load_first(p[i] + c * S::kLanes, lanes);
       }
       input_line<S, kN>(d, v);
       ONEBYONE_UNROLL
-      for (int i = 0; i < kN; ++i) tile.at[i][j][c] = v[i];
+      for (int i = kN - kPixels; i < kN; ++i) tile.at[i][j][c] = v[i];
     }
   }
 }
 
 // Along the width: tile -> dst.
-template <class S, int kN>
+template <class S, int kN, bool kInfinity>
 __attribute__((noinline)) void input_width(const WinogradInputArgs<typename S::Scalar>& args, int64_t offset,
                                            int vecs, const TileBuffer<S>& tile) {
   using Vec = typename S::Vec;
-  for (int i = 0; i < args.nh; ++i) {
+  constexpr int kPixels = kInfinity ? kN : kN - 1;
+  for (int i = args.infinity_h ? 0 : 1; i < args.nh; ++i) {
     typename S::Scalar* dst = args.dst + i * args.stride_h + offset;
     for (int c = 0; c < vecs; ++c, dst += S::kLanes) {
       Vec d[kN], v[kN];
+      d[kN - 1] = Vec{};
       ONEBYONE_UNROLL
-      for (int j = 0; j < kN; ++j) d[j] = tile.at[i][j][c];
+      for (int j = 0; j < kPixels; ++j) d[j] = tile.at[i][j][c];
       input_line<S, kN>(d, v);
       ONEBYONE_UNROLL
-      for (int j = 0; j < kN; ++j) S::store(dst + j * args.stride_w, v[j]);
+      for (int j = kN - kPixels; j < kN; ++j) S::store(dst + j * args.stride_w, v[j]);
     }
   }
 }
@@ -279,14 +284,16 @@ __attribute__((noinline)) typename S::Vec output_width(const WinogradOutputArgs<
   return suspect;
 }
 
-// The passes by number of points and outputs. Filters of 2, 3, 5 and 7 taps (and 1: no transform along that
-// side).
+// The passes by number of points (of the input with infinity or without) and outputs. Filters of 2, 3, 5 and
+// 7 taps (and 1: no transform along that side).
 template <class S>
 struct WinogradPasses {
   using T = typename S::Scalar;
   using Vec = typename S::Vec;
-  void (*input_height[kWinogradPoints + 1])(const WinogradInputArgs<T>&, int64_t, int, int, TileBuffer<S>&);
-  void (*input_width[kWinogradPoints + 1])(const WinogradInputArgs<T>&, int64_t, int, const TileBuffer<S>&);
+  void (*input_height[2][kWinogradPoints + 1])(const WinogradInputArgs<T>&, int64_t, int, int,
+                                               TileBuffer<S>&);
+  void (*input_width[2][kWinogradPoints + 1])(const WinogradInputArgs<T>&, int64_t, int,
+                                              const TileBuffer<S>&);
   void (*output_height[kWinogradPoints + 1][kWinogradPoints + 1])(const WinogradOutputArgs<T>&, int64_t, int,
                                                                   TileBuffer<S>&);
   Vec (*output_width[kWinogradPoints + 1][kWinogradPoints + 1])(const WinogradOutputArgs<T>&, int64_t, int,
@@ -299,8 +306,12 @@ struct WinogradPasses {
  private:
   template <int kN>
   constexpr void add_points() {
-    input_height[kN] = &onebyone::input_height<S, kN>;
-    input_width[kN] = &onebyone::input_width<S, kN>;
+    input_height[true][kN] = &onebyone::input_height<S, kN, true>;
+    input_width[true][kN] = &onebyone::input_width<S, kN, true>;
+    if constexpr (kN > 1) {
+      input_height[false][kN] = &onebyone::input_height<S, kN, false>;
+      input_width[false][kN] = &onebyone::input_width<S, kN, false>;
+    }
     add_filter<kN, 1>();
     if constexpr (kN < kWinogradPoints) add_points<kN + 1>();
   }
@@ -332,8 +343,8 @@ void winograd_input(const WinogradInputArgs<T>& args) {
   TileBuffer<S> tile;
   for (int64_t c = 0; c < args.channels;) {
     const auto [vecs, lanes] = next_chunk<S>(args.channels - c);
-    passes.input_height[args.nh](args, c, vecs, lanes, tile);
-    passes.input_width[args.nw](args, c, vecs, tile);
+    passes.input_height[args.infinity_h][args.nh](args, c, vecs, lanes, tile);
+    passes.input_width[args.infinity_w][args.nw](args, c, vecs, tile);
     c += vecs * S::kLanes;
   }
 }
