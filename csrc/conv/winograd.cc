@@ -270,7 +270,8 @@ class Winograd final : public ConvAlgorithm<T> {
                             .dst = dst,
                             .dst_stride = channels,
                             .residual = nullptr,
-                            .activation = {}});
+                            .activation = {},
+                            .ahead = x.sh * g_.stride.h});
       } else {
         for (int64_t p = 0; p < width; ++p)
           for (int64_t c = 0; c < channels; ++c) dst[p * channels + c] = src[c * x.sc + p * x.sw];

@@ -198,7 +198,7 @@ struct WinogradOutputArgs {
 };
 
 // dst[j * dst_stride + i] = src[i * src_stride + j] for i < rows, j < columns; then the residual, laid out as
-// dst, is added, and the activation applied.
+// dst, is added, and the activation applied. What lies `ahead` of src is fetched meanwhile, unless it is 0.
 template <class T>
 struct TransposeArgs {
   int64_t rows, columns;
@@ -208,6 +208,7 @@ struct TransposeArgs {
   int64_t dst_stride;
   const T* residual;
   Activation activation;
+  int64_t ahead = 0;
 };
 
 // Pooling, a row of `ow` output pixels, channels last: out[i * out_stride + c] = the maximum over r < kh, s <

