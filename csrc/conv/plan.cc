@@ -37,6 +37,9 @@ constexpr double kCyclesPerMs = 3e6;
 constexpr int64_t kWinogradChannels = 8;
 // Less work than this, 20 us on one AVX2 core, keeps the smaller error of the direct method.
 constexpr int64_t kWinogradMacs = 1'000'000;
+// Winograd's filters take more memory than the weights, 1.8 times (F(2) of 3x3) to 5 times: for less than
+// this it is not worth it.
+constexpr double kWinogradGain = 1.15;
 // Output channels whose products a block of tiles keeps: 36 points x 24 tiles x 64 x 4 bytes = 221 KB.
 constexpr int64_t kWinogradColumns = 64;
 // What a thread may need for a block of tiles, unless the least one needs more.
@@ -313,7 +316,7 @@ Algorithm choose(const ConvProblem& problem, const ConvPlan& tile) {
     return estimate_cycles(one_image(problem), plan) +
            (problem.once ? estimate_preparation_cycles(problem, plan) : 0);
   };
-  return cost(Algorithm::kWinograd, plan_winograd) < cost(Algorithm::kDirect, plan_direct)
+  return kWinogradGain * cost(Algorithm::kWinograd, plan_winograd) < cost(Algorithm::kDirect, plan_direct)
              ? Algorithm::kWinograd
              : Algorithm::kDirect;
 }
