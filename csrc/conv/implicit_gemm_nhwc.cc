@@ -144,6 +144,10 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
           const T* b = t.weight + ((group * panels_ + local) * depth_ + k) * plan_.nr;
           const bool last = &block == &blocks_.back();
           const T* next_b = b + (last ? -k : block.taps * block.channels) * plan_.nr;
+          // Pieces of columns follow each other.
+          const int64_t after = panel + count;
+          if (last && rb + 1 == row_blocks && after < g_.groups * panels_)
+            next_b = t.weight + after * depth_ * plan_.nr;
           kernels_.gemm({.m = rows,
                          .n = std::min(count * plan_.nr, g_.group_oc() - local * plan_.nr),
                          .taps = block.taps,

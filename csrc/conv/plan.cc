@@ -28,8 +28,8 @@ constexpr int64_t kPaddedPixels = 16 * 1024;
 constexpr int64_t kFewChannels = 4, kWindowBytes = 512 * 1024;
 // 2 us of one core: a team that is awake starts and ends in one.
 constexpr double kCyclesPerThread = 6000;
-// A part is done in as many pieces as take 10 us, up to so many, which have at least so many output channels.
-constexpr double kCyclesPerPiece = 30000;
+// A part is done in as many pieces as take 20 us, up to so many, which have at least so many output channels.
+constexpr double kCyclesPerPiece = 60000;
 constexpr int64_t kMostPieces = 8, kPieceColumns = 64;
 // What estimates are printed in: milliseconds of one core at 3 GHz.
 constexpr double kCyclesPerMs = 3e6;

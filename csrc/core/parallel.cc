@@ -94,13 +94,15 @@ std::string openmp_runtime() {
 
 namespace {
 
-// A thread's range of a loop: it takes from the front, those that are done from the back.
+// A thread's range of a loop: it takes from the front, those that are done from the back. They leave the last
+// index to it: a thread that is so little behind has it in its cache. Without that 3x3 depthwise 192 at 28x28
+// takes 41 us instead of 33 by two threads.
 struct alignas(64) Share {
   std::atomic<int64_t> left{0};  // not yet taken; below 0 once somebody found nothing
   int64_t front = 0;
   std::atomic<int64_t> back{0};
 
-  bool take() { return left.load(std::memory_order_relaxed) > 0 && left.fetch_sub(1) > 0; }
+  bool take(int64_t kept) { return left.load(std::memory_order_relaxed) > kept && left.fetch_sub(1) > 0; }
 };
 
 }  // namespace
@@ -113,24 +115,30 @@ void parallel_for(int64_t count, int num_threads, void (*body)(const void*, int6
 #ifdef _OPENMP
   if (!forked_child.load(std::memory_order_relaxed)) {
     const int parts = static_cast<int>(std::min<int64_t>(count, num_threads));
-    std::vector<Share> shares(parts);
-    for (int part = 0; part < parts; ++part) {
+    // Shares of one index are nobody else's: nothing is there to be taken.
+    std::vector<Share> shares(count > parts ? parts : 0);
+    for (size_t part = 0; part < shares.size(); ++part) {
       Share& share = shares[part];
-      share.front = part_begin(count, parts, part);
-      share.back = part_begin(count, parts, part + 1);
+      share.front = part_begin(count, parts, static_cast<int64_t>(part));
+      share.back = part_begin(count, parts, static_cast<int64_t>(part) + 1);
       share.left = share.back - share.front;
     }
     std::exception_ptr error;
     std::mutex error_mutex;
 #pragma omp parallel num_threads(parts)
     try {
-      const int self = omp_get_thread_num();
-      Share& own = shares[self];
-      while (own.take()) body(context, own.front++);
-      // The team may be smaller than asked for: all others' shares are looked at.
-      for (int i = 1; i < parts; ++i) {
-        Share& other = shares[(self + i) % parts];
-        while (other.take()) body(context, --other.back);
+      // The team may be smaller than asked for: somebody must do the shares of those that are missing.
+      const int self = omp_get_thread_num(), team = omp_get_num_threads();
+      if (shares.empty()) {
+        for (int part = self; part < parts; part += team) body(context, part);
+      } else {
+        Share& own = shares[self];
+        while (own.take(0)) body(context, own.front++);
+        for (int i = 1; i < parts; ++i) {
+          const int victim = (self + i) % parts;
+          Share& other = shares[victim];
+          while (other.take(victim < team ? 1 : 0)) body(context, --other.back);
+        }
       }
     } catch (...) {
       const std::scoped_lock lock(error_mutex);

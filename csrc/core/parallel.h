@@ -48,7 +48,8 @@ template <class Body>
 void parallel_ranges(int64_t units, int64_t least, int num_threads, const Body& body) {
   if (units <= 0) return;
   const int64_t threads = std::min<int64_t>(units, std::max(num_threads, 1));
-  const int64_t tasks = threads == 1 ? 1 : std::clamp(units / least, threads, kTasksPerThread * threads);
+  const int64_t pieces = threads == 1 ? 1 : std::clamp<int64_t>(units / threads / least, 1, kTasksPerThread);
+  const int64_t tasks = threads * pieces;
   parallel_for(tasks, num_threads, [&](int64_t task) {
     body(part_begin(units, tasks, task), part_begin(units, tasks, task + 1));
   });
