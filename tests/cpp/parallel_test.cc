@@ -54,7 +54,7 @@ TEST(ParallelFor, OthersTakeFromAThreadThatIsHeldUp) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (i == 0 && done < kCount - 2 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
     if (i == 0) {
-      EXPECT_EQ(done, kCount - 2) << "nobody did the rest of the range of index 0";
+      EXPECT_GE(done, kCount - 2) << "nobody did the rest of the range of index 0";
     }
     ++done;
   });
