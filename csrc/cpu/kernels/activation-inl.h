@@ -53,9 +53,9 @@ struct FloatMath {
     return e / (1.0f + e);
   }
 
-  // x / (1 + e^-x), the exponential as above but with less care: ln2 in one part and a polynomial one degree
-  // lower. Relative error 8e-8, and 2e-9 more for each factor of 2 in e^-x; two products less of ten.
-  // Vectors side by side: 60 cycles of latency are more than a queue of operations hides.
+  // x / (1 + e^-x), the exponential as above with a polynomial one degree lower: relative error 8e-8, one
+  // product less of ten. Vectors side by side: 60 cycles of latency are more than a queue of operations
+  // hides.
   template <int kCount>
   static ONEBYONE_INLINE void silu(Vec (&x)[kCount]) {
     const Vec round = S::broadcast(12582912.0f + 126.0f);
@@ -66,15 +66,10 @@ struct FloatMath {
     };
     each([&](int i) { r[i] = S::at_least(S::at_most(x[i], S::broadcast(87.5f)), S::broadcast(-89.0f)); });
     each([&](int i) { shifted[i] = round - r[i] * 1.44269504088896f; });
-    // Where a product is rounded before it is added, ln2 in one part would cost 12 bits.
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-    each([&](int i) { r[i] = (shifted[i] - round) * -0.69314718f - r[i]; });
-#else
     each([&](int i) {
       const Vec n = shifted[i] - round;
       r[i] = (n * -0.693359375f - r[i]) + n * 2.12194440e-4f;
     });
-#endif
     each([&](int i) { q[i] = r[i] * 1.6595297e-2f + 8.383086e-2f; });
     each([&](int i) { q[i] = q[i] * r[i] + 3.3335150e-1f; });
     each([&](int i) { q[i] = q[i] * r[i] + 9.9997789e-1f; });
