@@ -49,7 +49,7 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
     if (row_units == 0 || column_units == 0) return;
     // Pixels are the first choice to split: output channels that are split pack the same pixels twice.
     TaskGrid grid = split_tasks(column_units, row_units, threads);
-    // Whole cache blocks, or some output channels of one.
+    // Tasks are whole cache blocks.
     const int64_t blocks = ceil_div(ceil_div(column_units, grid.rows), plan_.nc / plan_.nr);
     grid.row_pieces = std::min(blocks, kTasksPerThread);
     parallel_for(grid.tasks(), threads, [&](int64_t task) {

@@ -155,14 +155,14 @@ TaskRange task_range(const TaskGrid& grid, int64_t row_units, int64_t column_uni
 
 TaskGrid split_output(const ConvGeometry& g, const ConvPlan& plan, int element_bytes, int64_t rows,
                       int64_t columns, int64_t width, int threads) {
-  TaskGrid grid = cheapest_grid(rows, columns, threads, [&](int64_t part_rows, int64_t part_columns) {
+  const auto cost = [&](int64_t part_rows, int64_t part_columns) {
     return estimate_share_cycles(g, plan, element_bytes, {part_rows, part_columns, width, columns * width});
-  });
+  };
+  TaskGrid grid = cheapest_grid(rows, columns, threads, cost);
   if (grid.rows * grid.columns == 1) return grid;
   const int64_t part_rows = ceil_div(rows, grid.rows), part_columns = ceil_div(columns, grid.columns);
-  const double cycles =
-      estimate_share_cycles(g, plan, element_bytes, {part_rows, part_columns, width, columns * width});
-  const int64_t pieces = std::min(kMostPieces, static_cast<int64_t>(cycles / kCyclesPerPiece));
+  const int64_t pieces =
+      std::min(kMostPieces, static_cast<int64_t>(cost(part_rows, part_columns) / kCyclesPerPiece));
   grid.row_pieces = std::clamp<int64_t>(ceil_div(part_rows, plan.mc), 1, std::max<int64_t>(pieces, 1));
   // Winograd would transform the tiles once more for every piece of columns.
   if (plan.algorithm != Algorithm::kWinograd)

@@ -11,6 +11,11 @@
 namespace onebyone {
 namespace {
 
+// Of a filter.
+struct Side {
+  int64_t kernel, stride;
+};
+
 // A problem with its data, run with any tile and block sizes.
 template <class T>
 struct Winograd {
@@ -81,9 +86,6 @@ TEST(Winograd, EveryTileOfEveryFilter) {
 
 // Sides of stride 2 beside each other and beside sides of stride 1, padding of odd and even width.
 TEST(Winograd, EveryTileOfEveryStride) {
-  struct Side {
-    int64_t kernel, stride;
-  };
   const Side sides[] = {{3, 2}, {4, 2}, {5, 2}, {6, 2}, {1, 1}, {3, 1}};
   for_each_table([&](const KernelTable& table) {
     for (const auto& [kh, sh] : sides)
@@ -136,9 +138,6 @@ TEST(Winograd, BlocksEndAnywhere) {
 // The relative RMS error against float64 that auto may have, for any number of channels; inputs of either
 // sign and, as after a relu, of one.
 TEST(Winograd, ErrorStaysInItsBound) {
-  struct Side {
-    int64_t kernel, stride;
-  };
   for (const int64_t channels : {1, 2, 3, 8, 17, 64, 256, 2048})
     for (const bool positive : {false, true})
       for (const auto& [k, stride] :
@@ -162,9 +161,6 @@ TEST(Winograd, ErrorStaysInItsBound) {
 
 // Weights come back from every tile's filters, zeros as zeros.
 TEST(Winograd, WeightsOfFilters) {
-  struct Side {
-    int64_t kernel, stride;
-  };
   const Side sides[] = {{1, 1}, {2, 1}, {3, 1}, {5, 1}, {7, 1}, {3, 2}, {4, 2}, {5, 2}, {6, 2}};
   for (const auto& [kh, sh] : sides)
     for (const auto& [kw, sw] : sides)
