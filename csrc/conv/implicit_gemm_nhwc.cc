@@ -24,6 +24,8 @@ constexpr int64_t kLongRowBytes = 2048, kSmallWeightBytes = 64 * 1024;
 // 0.42 ms by rows and 0.48 by panels, others the same; on AVX2 24 -> 144 at 56x56 would take 0.29 instead of
 // 0.26.
 constexpr int64_t kWideLongRowBytes = 256;
+// Weights that a thread scales: what it does while another would be started.
+constexpr int64_t kScaledTogether = 16 * 1024;
 
 template <class T>
 class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
@@ -61,17 +63,20 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
   void run_scaled(const ImageView<const T>& x, const T* factors, const T* residual, T* out,
                   int threads) const override {
     if (g_.taps() * g_.groups != 1) throw std::logic_error("run_scaled: only 1x1 of one group takes factors");
-    const int64_t panel = depth_ * plan_.nr;
+    const int64_t panel = depth_ * plan_.nr, least = ceil_div(kScaledTogether, std::max<int64_t>(panel, 1));
+    const int scalers = static_cast<int>(std::clamp<int64_t>(panels_ / least, 1, threads));
     AlignedBuffer<T> scaled(weight_.size());
     for (int64_t n = 0; n < g_.batch; ++n) {
-      for (int64_t at = 0; at < weight_.size(); at += panel)
-        kernels_.elementwise({.kind = ElementwiseKind::kMul,
-                              .rows = depth_,
-                              .n = plan_.nr,
-                              .in = {{weight_.data() + at, plan_.nr, 1}, {factors + n * g_.ic, 1, 0}, {}},
-                              .out = scaled.data() + at,
-                              .out_row = plan_.nr,
-                              .activation = {}});
+      parallel_ranges(panels_, least, scalers, [&](int64_t begin, int64_t end) {
+        for (int64_t at = begin * panel; at < end * panel; at += panel)
+          kernels_.elementwise({.kind = ElementwiseKind::kMul,
+                                .rows = depth_,
+                                .n = plan_.nr,
+                                .in = {{weight_.data() + at, plan_.nr, 1}, {factors + n * g_.ic, 1, 0}, {}},
+                                .out = scaled.data() + at,
+                                .out_row = plan_.nr,
+                                .activation = {}});
+      });
       ImageView<const T> image = x;
       image.data += n * x.sn;
       const int64_t at = n * g_.out_pixels() * step_;
