@@ -146,7 +146,8 @@ void check(const Kernels<T>& kernels, const GemmCase& c, Random& random) {
 template <class T>
 std::set<int64_t> awkward_widths(const Kernels<T>& kernels) {
   const int64_t lanes = kernels.lanes, nr = kernels.nr;
-  return {0, 1, lanes - 1, lanes, lanes + 1, nr - 1, nr, nr + 1, 2 * nr, 2 * nr + 3, 3 * nr + 1};
+  return {0,  1,      lanes / 2,      lanes - 1,          lanes,  lanes + 1,  nr - lanes / 2, nr - 1,
+          nr, nr + 1, nr + lanes / 2, 2 * nr - lanes / 2, 2 * nr, 2 * nr + 3, 3 * nr + 1};
 }
 
 template <class T>

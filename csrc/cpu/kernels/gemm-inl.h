@@ -109,11 +109,20 @@ struct GemmTile {
       }
       if (e->residual) add(acc, e->residual + i * args.ldc + j, args.ldc);
       if (e->activation.kind == ActivationKind::kClip) {
-        const T lo = static_cast<T>(e->activation.a), hi = static_cast<T>(e->activation.b);
+        const Vec lo = S::broadcast(static_cast<T>(e->activation.a));
+        const T most = static_cast<T>(e->activation.b);
         ONEBYONE_UNROLL
         for (int r = 0; r < kMr; ++r) {
           ONEBYONE_UNROLL
-          for (int v = 0; v < kNv; ++v) acc[r][v] = clip<S>(acc[r][v], lo, hi);
+          for (int v = 0; v < kNv; ++v) acc[r][v] = S::at_least(acc[r][v], lo);
+        }
+        if (most < static_cast<T>(__builtin_inf())) {  // not ReLU
+          const Vec hi = S::broadcast(most);
+          ONEBYONE_UNROLL
+          for (int r = 0; r < kMr; ++r) {
+            ONEBYONE_UNROLL
+            for (int v = 0; v < kNv; ++v) acc[r][v] = S::at_most(acc[r][v], hi);
+          }
         }
       }
     }
@@ -146,12 +155,19 @@ struct GemmTile {
     }
   }
 
-  // Lines of C that are not in L1 arrive while the sum is made. Not on AVX-512, where layers gain and lose
-  // alike.
+  // Lines that are not in L1 arrive while the sum is made: of C, but not on AVX-512, where layers gain and
+  // lose alike; there of the residual (ResNet-50 takes 1 % less).
   static ONEBYONE_INLINE void prefetch(const GemmArgs<T>& args, int64_t i, int64_t j) {
-    if constexpr (sizeof(Vec) < 64) {
+    if constexpr (sizeof(Vec) < kLine) {
       ONEBYONE_UNROLL
       for (int r = 0; r < kMr; ++r) __builtin_prefetch(args.c + (i + r) * args.ldc + j, 1);
+    } else if (args.epilogue && args.epilogue->residual) {
+      ONEBYONE_UNROLL
+      for (int r = 0; r < kMr; ++r) {
+        ONEBYONE_UNROLL
+        for (int v = 0; v < kNv; ++v)
+          __builtin_prefetch(args.epilogue->residual + (i + r) * args.ldc + j + v * S::kLanes);
+      }
     }
   }
 
@@ -266,6 +282,10 @@ struct GemmTiles {
   using T = typename S::Scalar;
   using Run = void (*)(const GemmArgs<T>&, int64_t, int64_t, int64_t, int, const T*, const char*, int64_t);
   Run run[kMr][kWide];
+  // Of half a vector, for columns that are left over. Zen 4 makes an operation on 64 bytes in two halves:
+  // half of them take half the time (24 columns 0.146 ms instead of 0.185 for 96 channels at 56x56).
+  static constexpr bool kHalves = sizeof(typename S::Vec) == 64;
+  Run half[kMr];
 
   static constexpr int most_rows(int vecs) { return vecs <= kNv ? kMr : kMr * kNv / vecs; }
   // Rows shared evenly are never fewer, unless there are no more.
@@ -280,7 +300,10 @@ struct GemmTiles {
     return vecs > kNv && rows < least_rows(vecs) ? kNv : vecs;
   }
 
-  constexpr GemmTiles() : run{} { fill_columns<1>(); }
+  constexpr GemmTiles() : run{}, half{} {
+    fill_columns<1>();
+    if constexpr (kHalves) fill_halves<1>();
+  }
 
  private:
   template <int kVecs>
@@ -293,6 +316,11 @@ struct GemmTiles {
     run[kRows - 1][kVecs - 1] = &GemmTile<S, kRows, kVecs, kNv>::run;
     if constexpr (kRows < most_rows(kVecs)) fill_rows<kRows + 1, kVecs>();
   }
+  template <int kRows>
+  constexpr void fill_halves() {
+    half[kRows - 1] = &GemmTile<Simd<T, sizeof(typename S::Vec) / 2>, kRows, 1, 2 * kNv>::run;
+    if constexpr (kRows < kMr) fill_halves<kRows + 1>();
+  }
 };
 
 template <class T, int kBytes, int kMr, int kNv, int kWide>
@@ -301,20 +329,24 @@ void gemm(const GemmArgs<T>& args) {
   static constexpr GemmTiles<S, kMr, kNv, kWide> tiles;
   constexpr int64_t kNr = kNv * S::kLanes;
   const int64_t depth = args.taps * args.kc;
+  // The columns from here on are half a vector.
+  const int64_t rest = args.n % S::kLanes;
+  const int64_t half = tiles.kHalves && rest > 0 && rest <= S::kLanes / 2 ? args.n - rest : args.n;
   // `count` tiles of `rows` rows x `vecs` vectors from row i, at column j.
   const auto run = [&](int64_t i, int64_t rows, int64_t count, int64_t j, int vecs, const char* ahead,
                        int64_t step) {
     if (count == 0) return;
+    const auto tile = j == half ? tiles.half[rows - 1] : tiles.run[rows - 1][vecs - 1];
     const int64_t columns = args.n - j < vecs * S::kLanes ? args.n - j : vecs * S::kLanes;
     const int tail = static_cast<int>(columns - (vecs - 1) * S::kLanes);
-    const T* const b = args.b + j / kNr * args.b_panel_stride;
+    const T* const b = args.b + j / kNr * args.b_panel_stride + j % kNr;
     const bool costly = args.epilogue && args.epilogue->activation.kind > ActivationKind::kClip;
-    if (!costly) return tiles.run[rows - 1][vecs - 1](args, i, count, j, tail, b, ahead, step);
+    if (!costly) return tile(args, i, count, j, tail, b, ahead, step);
     // Costlier activations run over the rows of C that are in L1.
     const int64_t most = 1 + kActivateBytes / (rows * columns * static_cast<int64_t>(sizeof(T)));
     for (int64_t made; count > 0; count -= made, i += made * rows) {
       made = count < most ? count : most;
-      tiles.run[rows - 1][vecs - 1](args, i, made, j, tail, b, ahead, step);
+      tile(args, i, made, j, tail, b, ahead, step);
       activate_in_place<T, kBytes>(args.epilogue->activation, args.c + i * args.ldc + j, made * rows, columns,
                                    args.ldc);
       if (ahead) ahead += made * depth * step;
@@ -323,7 +355,7 @@ void gemm(const GemmArgs<T>& args) {
   // Rows [i, i + m). They are shared evenly: 49 rows are nine tiles of 5 or 6, not eight of 6 and one of 1.
   const auto run_rows = [&](int64_t i, int64_t m) {
     for (int64_t j = 0, vecs; j < args.n; j += vecs * S::kLanes) {
-      vecs = tiles.vectors((args.n - j + S::kLanes - 1) / S::kLanes, m);
+      vecs = j == half ? 1 : tiles.vectors((half - j + S::kLanes - 1) / S::kLanes, m);
       const int64_t most = tiles.most_rows(static_cast<int>(vecs)), count = (m + most - 1) / most;
       const int64_t small = m / count, larger = m % count;
       const char* ahead = nullptr;
