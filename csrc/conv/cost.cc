@@ -9,12 +9,12 @@
 namespace onebyone {
 namespace {
 
-// Two vector FMAs a cycle, of which a GEMM with its data in L2 reaches this much.
-constexpr double kFmas = 2, kGemmShare = 0.92;
+// Of the core's FMAs a GEMM with its data in L2 reaches this much.
+constexpr double kGemmShare = 0.92;
 // A register tile waits for its last FMAs, stores and starts anew; a call of the kernel finds its tiles.
 constexpr double kTileCycles = 25, kCallCycles = 40;
-// Four cycles of latency on two ports: fewer accumulators than 8 do not keep them busy.
-constexpr double kBusyAccumulators = 8;
+// Of an FMA, in cycles: as many accumulators for each that may start in one keep the core busy.
+constexpr double kFmaLatency = 4;
 // A tile of one vector loads for each product. A row that does not end with a vector is finished one by one.
 constexpr double kSingleVector = 4.0 / 3, kRaggedRowCycles = 20;
 // Bytes a cycle that one core reads: again and again from L3; from memory, and so the first time in a
@@ -42,8 +42,8 @@ double gemm_cycles(const ConvPlan& plan, double m, double n, double k) {
   const double row_tiles = std::ceil(m / plan.mr);
   const double panels = std::max(std::floor(vecs * plan.lanes / plan.nr), 1.0);
   const double accumulators =
-      std::max(m / row_tiles * vecs / panels * (vecs > 1 ? 1 : kSingleVector), kBusyAccumulators);
-  return row_tiles * panels * (k * accumulators / (kFmas * kGemmShare) + kTileCycles) +
+      std::max(m / row_tiles * vecs / panels * (vecs > 1 ? 1 : kSingleVector), kFmaLatency * plan.fmas);
+  return row_tiles * panels * (k * accumulators / (plan.fmas * kGemmShare) + kTileCycles) +
          (n < vecs * plan.lanes ? m * kRaggedRowCycles : 0) + kCallCycles;
 }
 

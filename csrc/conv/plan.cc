@@ -7,6 +7,7 @@
 #include "conv/winograd_tiles.h"
 #include "core/check.h"
 #include "core/int_math.h"
+#include "cpu/isa.h"
 
 namespace onebyone {
 namespace {
@@ -328,6 +329,7 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
   ConvPlan plan;
   plan.isa = kernels.isa;
   plan.lanes = is_double ? kernels.f64.lanes : kernels.f32.lanes;
+  plan.fmas = fmas_per_cycle(kernels);
   plan.mr = is_double ? kernels.f64.mr : kernels.f32.mr;
   plan.nr = is_double ? kernels.f64.nr : kernels.f32.nr;
   check_algorithm(op, problem);

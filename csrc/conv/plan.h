@@ -77,6 +77,7 @@ struct ConvPlan {
   Algorithm algorithm = Algorithm::kReference;
   const char* isa = "";
   int lanes = 0;       // elements of a vector
+  int fmas = 2;        // of vectors, that a core starts in a cycle
   int mr = 0, nr = 0;  // register tile
   int64_t kc = 0;      // products summed per block of k, at most
   int64_t mc = 0;      // NHWC: pixels per block; Winograd: tiles

@@ -55,6 +55,18 @@ const KernelTable& choose() {
 
 }  // namespace
 
+int fmas_per_cycle([[maybe_unused]] const KernelTable& kernels) {
+#if defined(__x86_64__)
+  // Zen 4 (family 19h, as Zen 3, which has no AVX-512) has two units of 32 bytes, others with AVX-512 two
+  // of 64.
+  if (kernels.f32.lanes == 16) {
+    __builtin_cpu_init();
+    if (__builtin_cpu_is("amdfam19h")) return 1;
+  }
+#endif
+  return 2;
+}
+
 const KernelTable& active_kernels() {
   static const KernelTable& table = choose();
   return table;

@@ -19,6 +19,9 @@ struct RunnableIsa {
 };
 std::vector<RunnableIsa> runnable_isas();
 
+// FMAs of these kernels' vectors that a core of this CPU starts in a cycle.
+int fmas_per_cycle(const KernelTable& kernels);
+
 template <class T>
 const Kernels<T>& kernels_of(const KernelTable& table);
 template <>
