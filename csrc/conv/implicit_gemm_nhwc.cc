@@ -111,7 +111,7 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
                  [&](int64_t task) { run_task(t, task_range(grid, pixels, column_units, plan_.mr, task)); });
   }
 
-  bool fetches() const { return weight_.size() * kElement > kFetchedBytes; }
+  bool fetches() const { return fetches_ahead(weight_.bytes(), kernels_.lanes * kElement); }
 
   int64_t table_bytes() const {
     int64_t segments = 0;

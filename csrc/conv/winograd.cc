@@ -325,7 +325,7 @@ class Winograd final : public ConvAlgorithm<T> {
   void multiply(const Classes& classes, int64_t group, int64_t panel, int64_t panel_end,
                 const Scratch& s) const {
     const int64_t panel_size = tiles_.filter_rows() * plan_.nr;
-    const bool fetch = filters_.size() * kElement > kFetchedBytes;
+    const bool fetch = fetches_ahead(filters_.bytes(), kernels_.lanes * kElement);
     for (int h = 0; h < high_.points(); ++h) {
       for (int w = 0; w < wide_.points(); ++w) {
         const bool full_height = h >= high_.edge_points(), full_width = w >= wide_.edge_points();
