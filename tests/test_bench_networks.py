@@ -166,6 +166,34 @@ def test_open_sizes_are_fixed(tmp_path):
         pass
 
 
+def test_shapes_that_only_a_run_knows(tmp_path):
+    """A size computed from the pixels: shape inference gives the product's rank at most."""
+    make, tensor = onnx.helper.make_node, onnx.helper.make_tensor
+    graph = onnx.helper.make_graph(
+        [
+            make("ReduceMax", ["x"], ["most"], keepdims=0),
+            make("Mul", ["most", "zero"], ["nothing"]),
+            make("Cast", ["nothing"], ["index"], to=onnx.TensorProto.INT64),
+            make("Add", ["index", "sizes"], ["shape"]),
+            make("Reshape", ["x", "shape"], ["rows"]),
+            make("MatMul", ["rows", "weight"], ["y"]),
+        ],
+        "data",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 4, 5])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+        [
+            tensor("zero", onnx.TensorProto.FLOAT, [], [0.0]),
+            tensor("sizes", onnx.TensorProto.INT64, [2], [12, 5]),
+            tensor("weight", onnx.TensorProto.FLOAT, [5, 7], drawn(5, 7).ravel().tolist()),
+        ],
+    )
+    path = tmp_path / "data.onnx"
+    opset = onnx.helper.make_opsetid("", 17)
+    onnx.save(onnx.helper.make_model(graph, ir_version=9, opset_imports=[opset]), path)
+    with build(str(path), ["onnx"]) as network:
+        assert network.macs == 12 * 5 * 7 and network.expected().shape == (12, 7)
+
+
 def test_what_cannot_be_measured(tmp_path):
     two = dynamic_file(tmp_path / "two.onnx", 2)
     with pytest.raises(BenchError, match="2 inputs"), build(f"{two}@1x3x4x4", ["onnx"]):

@@ -82,9 +82,10 @@ def build(text: str, formats: Iterable[str]) -> Iterator[Network]:
         try:
             session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
             y = session.run(None, {model.input: x})[0]
+            del session
+            model.shapes |= _shapes_of(proto, model.unknown(), {model.input: x})
         except Exception as error:
             raise BenchError(f"{text}: onnxruntime does not run it: {error}") from error
-        del session
         if not np.isfinite(y).all() or not np.abs(y).max() > np.finfo(np.float32).tiny:
             raise BenchError(f"{text}: for random pixels the output is not finite, or zero")
         np.save(Path(folder, "output.npy"), y)
@@ -97,6 +98,27 @@ def build(text: str, formats: Iterable[str]) -> Iterator[Network]:
                 except NetworkError as error:
                     unwritten[form] = str(error)
         yield Network(Path(text).name, folder, model.macs(), model.bytes(), unwritten)
+
+
+def _shapes_of(
+    proto: onnx.ModelProto, names: Sequence[str], inputs: dict[str, np.ndarray]
+) -> dict[str, tuple[int, ...]]:
+    """The shapes that the values have in a run: onnx cannot infer what depends on the data."""
+    import onnx
+    import onnxruntime
+
+    if not names:
+        return {}
+    watched = onnx.ModelProto()
+    watched.CopyFrom(proto)
+    del watched.graph.output[:]
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    session = onnxruntime.InferenceSession(
+        watched.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return {
+        name: np.shape(value) for name, value in zip(names, session.run(None, inputs), strict=True)
+    }
 
 
 def _parse(text: str) -> tuple[str, list[int] | None]:

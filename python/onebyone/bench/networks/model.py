@@ -67,7 +67,7 @@ class Model:
         shapes = {name: a.shape for name, a in constants.items()}
         for value in (*graph.input, *graph.value_info, *graph.output):
             sizes = [d.dim_value for d in value.type.tensor_type.shape.dim]
-            if all(sizes):
+            if all(sizes) and value.type.tensor_type.HasField("shape"):
                 shapes[value.name] = tuple(sizes)
         model = cls(nodes, constants, shapes, inputs[0].name, graph.output[0].name)
         for node in nodes:
@@ -78,6 +78,10 @@ class Model:
         if name not in self.shapes:
             raise NetworkError(f"the shape of {name!r} is not known")
         return self.shapes[name]
+
+    def unknown(self) -> list[str]:
+        """Values whose shapes are not known."""
+        return [v for node in self.nodes for v in node.outputs if v and v not in self.shapes]
 
     def uses(self) -> Counter[str]:
         """How many inputs read a value; the network's output counts as one."""
