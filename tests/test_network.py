@@ -205,3 +205,58 @@ def test_a_chain_writes_the_callers_layout(layout, batch, rng):
     assert net.memory["activations"] < batch * 20 * 37 * 41 * 4
     got = net(to_layout(x, layout))
     np.testing.assert_allclose(got, to_layout(model(x), layout), rtol=1e-4, atol=1e-5)
+
+
+class Mixing(nn.Module):
+    """Adds to each image what is between it and the others."""
+
+    def lower(self, graph, x, name, layout):
+        return graph.binary(x, graph.softmax(x, 0), "add")
+
+
+def two_ends():
+    """Images and a classifier: part of the network runs for each image, part for all at once."""
+    nn.manual_seed(5)
+    layers = [nn.Conv2d(3, 24, 3, padding=1, activation="silu"), nn.MaxPool2d(2), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(24 * 20 * 22, 30), nn.ReLU(), nn.Linear(30, 7))
+
+
+@pytest.mark.parametrize("batch", [2, 3, 5])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("make", [body, two_ends])
+def test_a_batch_has_the_bits_of_its_images(make, threads, batch, layout, dtype, rng):
+    model = make().astype(dtype)
+    x = to_layout(uniform(rng, (batch, 3, 40, 44), dtype), layout)
+    net = ob.compile(model, x.shape, layout=layout, num_threads=threads)
+    one = ob.compile(model, (1, *x.shape[1:]), layout=layout, num_threads=1)
+    want = np.concatenate([one(x[i : i + 1]) for i in range(batch)])
+    assert np.array_equal(net(x), want)
+    # Where the call has another number of threads than the network was made for.
+    net = ob.compile(model, x.shape, layout=layout)
+    for n in (1, 2, 7):
+        with ob.threads(n):
+            assert np.array_equal(net(x), want)
+            net.profile(x)
+
+
+def test_images_that_depend_on_each_other(rng):
+    x = uniform(rng, (4, 3, 9, 10), np.float32)
+    y = ob.compile(nn.Sequential(Mixing(), nn.ReLU()), x.shape)(x)
+    share = np.exp(x) / np.exp(x).sum(0)
+    np.testing.assert_allclose(y, np.maximum(x + share, 0), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_batch_needs_the_memory_of_the_images_that_run_at_once(threads):
+    def activations(batch):
+        return ob.compile(body(), (batch, 3, 160, 160), num_threads=threads).memory["activations"]
+
+    assert 0 < activations(16) <= threads * activations(1)
+
+
+def test_says_how_a_batch_is_run(rng):
+    x = uniform(rng, (5, 3, 200, 200), np.float32)
+    net = ob.compile(body(), x.shape, num_threads=2)
+    first = repr(net).splitlines()[0]
+    assert "each image of 5, 2 at once on one thread each, the last 1 on all threads" in first
+    assert len(net.profile(x).splitlines()) == len(repr(net).splitlines()) - 1 + 4

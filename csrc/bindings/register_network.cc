@@ -67,7 +67,9 @@ template <class T>
 class NetworkBinding {
  public:
   NetworkBinding(const Graph<T>& graph, int threads)
-      : network_(graph, get_precision() == Precision::kExact, active_kernels()), threads_(threads) {}
+      : network_(graph, get_precision() == Precision::kExact, active_kernels(),
+                 threads ? threads : get_num_threads()),
+        threads_(threads) {}
 
   py::object call(const py::args& args) const {
     Arrays arrays(network_, args);

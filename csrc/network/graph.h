@@ -62,7 +62,9 @@ struct ConvTransposeOp {  // x
   Folded folded;
   Activation activation;
 };
-// Along the last axis: weight (out, in) as an image view of 1x1 filters.
+// Along the last axis: weight (out, in) as an image view of 1x1 filters. So many rows or fewer are dot
+// products, which round otherwise than the products of more.
+inline constexpr int64_t kFewRows = 16;
 template <class T>
 struct LinearOp {  // x, and the residual if there is one
   ConvWeights<T> weights;
@@ -195,6 +197,8 @@ class Graph {
   // For fuse.cc, which rewrites the list in place.
   std::vector<Node<T>>& mutable_nodes() { return nodes_; }
   std::vector<GraphOutput>& mutable_outputs() { return outputs_; }
+  // For per_image.cc, which makes axis 0 of every value with images another.
+  void resize_batch(ValueId value, int64_t size) { shapes_[value][0] = size; }
 
  private:
   ValueId check(ValueId value) const;

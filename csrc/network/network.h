@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -61,8 +62,9 @@ class Network {
     Dims shape;
   };
 
-  // Fuses, chooses and packs. exact: no algorithm with larger rounding errors than the direct one.
-  Network(Graph<T> graph, bool exact, const KernelTable& kernels);
+  // Fuses, chooses and packs. exact: no algorithm with larger rounding errors than the direct one. threads:
+  // how many will probably run it.
+  Network(Graph<T> graph, bool exact, const KernelTable& kernels, int threads);
 
   const std::vector<Port>& inputs() const { return inputs_; }
   const std::vector<Port>& outputs() const { return outputs_; }
@@ -80,9 +82,26 @@ class Network {
   template <class U>
   friend class Compiler;
 
-  template <class Each>
-  void run_steps(const T* const* inputs, T* const* outputs, int threads, const Each& each) const;
+  Network() = default;
 
+  // What the steps and the rest are given: the callers' arrays, and those between them.
+  struct Arrays {
+    AlignedBuffer<T> between;
+    std::vector<T*> outputs, rest_outputs;
+    std::vector<const T*> rest_inputs;
+  };
+  Arrays arrays(T* const* outputs) const;
+  int64_t between_size() const;
+  // The steps for one group of images, in an arena of its own.
+  template <class Each>
+  void run_steps(int64_t group, const T* const* inputs, T* const* outputs, int threads,
+                 const Each& each) const;
+  int64_t shared_groups(int threads) const;
+
+  // The steps are run for each group of images of the batch (per_image.h), then the rest, if there is one.
+  int64_t groups_ = 1;
+  std::unique_ptr<const Network> rest_;
+  std::vector<size_t> rest_outputs_;  // which of the outputs, in order
   std::vector<Port> inputs_, outputs_;
   std::vector<Buffer> buffers_;
   std::vector<Step<T>> steps_;

@@ -164,7 +164,6 @@ template <class T>
 Step<T> StepMaker<T>::linear(const std::string& name, const LinearOp<T>& op, const Dims& x, int64_t x_step,
                              bool residual, int64_t out_step) const {
   // Few rows are images of one pixel, which dot products serve; more are the pixels of one image.
-  constexpr int64_t kFewRows = 16;
   const int64_t features = x.back(), rows = element_count(Dims(x.begin(), x.end() - 1));
   const ImageShape shape =
       rows <= kFewRows ? ImageShape{rows, features, 1, 1} : ImageShape{1, features, 1, rows};

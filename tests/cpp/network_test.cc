@@ -250,10 +250,10 @@ TEST(Fusion, ResidualBlockIsTwoConvolutions) {
     graph.output("y", y, Layout::kNchw);
     return graph;
   };
-  const Network<float> fused(build(false), false, active_kernels());
+  const Network<float> fused(build(false), false, active_kernels(), 1);
   EXPECT_EQ(lines(fused.describe(1)), 4) << fused.describe(1);
   // What is an output stays what it is: the activation after it is a step.
-  const Network<float> kept(build(true), false, active_kernels());
+  const Network<float> kept(build(true), false, active_kernels(), 1);
   const std::vector<float> x = random.values<float>(8 * 144);
   std::vector<float> y(8 * 144), same(8 * 144), middle(8 * 144);
   const float* inputs[] = {x.data()};
@@ -279,7 +279,7 @@ TEST(Fusion, JoinsCopyNothing) {
     y = graph.concat("j", parts, 1);
   }
   graph.output("y", y, Layout::kNhwc);
-  const Network<float> network(graph, false, active_kernels());
+  const Network<float> network(graph, false, active_kernels(), 1);
   EXPECT_EQ(lines(network.describe(1)), 3) << network.describe(1);
 }
 
