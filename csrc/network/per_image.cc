@@ -16,7 +16,7 @@ class BatchSplitter {
     const int64_t group = group_size(threads);
     if (group == batch_) return split;
     const std::vector<bool> in_rest = find_rest();
-    if (rounds_otherwise(in_rest)) return split;
+    if (only_rest(in_rest) || rounds_otherwise(in_rest)) return split;
     split.groups = batch_ / group;
     if (std::find(in_rest.begin(), in_rest.end(), true) != in_rest.end()) take_rest(in_rest, split);
     for (const NodeT& node : graph_.nodes())
@@ -105,12 +105,12 @@ class BatchSplitter {
     int64_t largest = 0;
     for (const NodeT& node : graph_.nodes())
       if (carries_[node.output]) largest = std::max(largest, element_count(shape(node.output)) / batch_);
-    int64_t group = batch_ >= threads ? 1 : batch_;
+    const auto bytes = [&](int64_t images) { return images * largest * static_cast<int64_t>(sizeof(T)); };
+    if (batch_ < threads) return batch_;
+    int64_t group = 1;
     for (int64_t size = 2; size < batch_; ++size)
-      if (batch_ % size == 0 && batch_ / size >= threads &&
-          size * largest * static_cast<int64_t>(sizeof(T)) <= kSmall)
-        group = size;
-    return group;
+      if (batch_ % size == 0 && batch_ / size >= threads && bytes(size) <= kSmall) group = size;
+    return bytes(group) < kTiny ? batch_ : group;
   }
 
   // ---- the rest ----
@@ -142,6 +142,14 @@ class BatchSplitter {
     }
     if (!has_product) rest.assign(rest.size(), false);
     return rest;
+  }
+
+  bool only_rest(const std::vector<bool>& in_rest) const {
+    for (size_t i = 0; i < in_rest.size(); ++i) {
+      const NodeT& node = graph_.nodes()[i];
+      if (!in_rest[i] && carries_[node.output] && !std::holds_alternative<InputOp>(node.op)) return false;
+    }
+    return true;
   }
 
   // Whether a linear layer has few rows in an image, but not in the batch: groups, whose size follows the
@@ -191,6 +199,8 @@ class BatchSplitter {
 
   // Bytes of a group's largest value: with what is read and written beside it, it stays in L2.
   static constexpr int64_t kSmall = 256 * 1024;
+  // Less than this is done in no more time than it takes to start the steps.
+  static constexpr int64_t kTiny = 16 * 1024;
 
   Graph<T>& graph_;
   int64_t batch_ = 0;

@@ -37,6 +37,8 @@ def compile(
         A :class:`onebyone.nn.Module`, or what :func:`onebyone.onnx.load` returned.
     input_shape
         The input's shape in ``layout``, with the batch; a sequence of shapes for several inputs.
+        The images of a batch are run one by one, each on a thread of its own, where the model
+        treats them independently.
     layout
         "NCHW" or "NHWC": of inputs and outputs with four dimensions.
     num_threads
@@ -108,7 +110,8 @@ class Network:
     def profile(self, *inputs: Array) -> str:
         """Run the network, timing each operation; return a table of time, share, rate, algorithm.
 
-        GFLOP/s count the direct method, so that algorithms compare.
+        GFLOP/s count the direct method, so that algorithms compare. The images of a batch that
+        are run one by one are timed one after another, on all threads, and their times summed.
         """
         return table(self._for(self._shapes_of(inputs)).profile(*inputs))
 

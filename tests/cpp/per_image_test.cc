@@ -32,12 +32,17 @@ struct Constants {
 
 using Build = std::function<ValueId(Graph<float>&, ValueId, const Constants&)>;
 
-// The graph of `build` on a batch of images 4x4x4.
+constexpr int64_t kLarge = 5000;
+
+// The graph of `build` on a batch of images 4x4x4. Beside them the images have something that is large enough
+// to be worth steps of its own.
 Graph<float> graph_of(const Build& build, const Constants& constants, int64_t images = kImages,
                       Layout layout = Layout::kNchw) {
   Graph<float> graph;
   const ValueId x = graph.input("x", {images, 4, 4, 4}, layout);
   graph.output("y", build(graph, x, constants), layout);
+  const ValueId large = graph.input("large", {images, kLarge}, Layout::kNchw);
+  graph.output("abs", graph.unary("", large, UnaryKind::kAbs), Layout::kNchw);
   return graph;
 }
 
@@ -199,9 +204,11 @@ std::vector<float> run(const Build& build, const Constants& constants, const std
                        int64_t images, Layout layout, int compiled, int threads) {
   const Network<float> network(graph_of(build, constants, images, layout), false, active_kernels(), compiled);
   std::vector<float> y(element_count(network.outputs()[0].shape), kNan<float>);
-  const float* inputs[] = {x.data()};
-  float* outputs[] = {y.data()};
+  std::vector<float> large(images * kLarge, -2), abs(images * kLarge);
+  const float* inputs[] = {x.data(), large.data()};
+  float* outputs[] = {y.data(), abs.data()};
   network.run(inputs, outputs, threads);
+  EXPECT_EQ(abs, std::vector<float>(images * kLarge, 2));
   return y;
 }
 
@@ -276,18 +283,18 @@ TEST(PerImage, InputsMustAgreeInTheBatch) {
     graph.output("y", graph.binary("", x, y, BinaryKind::kAdd), Layout::kNchw);
     return split_batch(graph, 3).groups;
   };
-  EXPECT_EQ(groups({3, 2}, {3, 2}), 3);
-  EXPECT_EQ(groups({3, 2}, {3, 1}), 3);
-  EXPECT_EQ(groups({3, 2}, {1, 2}), 1);
-  EXPECT_EQ(groups({3, 2}, {2}), 1);
-  EXPECT_EQ(groups({3, 2}, {}), 1);
-  EXPECT_EQ(groups({3, 3}, {3}), 1);
-  EXPECT_EQ(groups({3}, {3}), 3);
-  EXPECT_EQ(groups({1, 2}, {1, 2}), 1);
-  EXPECT_EQ(groups({0, 2}, {0, 2}), 1);
+  EXPECT_EQ(groups({3, kLarge}, {3, kLarge}), 3);
+  EXPECT_EQ(groups({3, kLarge}, {3, 1}), 3);
+  EXPECT_EQ(groups({3, kLarge}, {1, kLarge}), 1);
+  EXPECT_EQ(groups({3, kLarge}, {kLarge}), 1);
+  EXPECT_EQ(groups({3, kLarge}, {}), 1);
+  EXPECT_EQ(groups({kLarge, kLarge}, {kLarge}), 1);
+  EXPECT_EQ(groups({1, kLarge}, {1, kLarge}), 1);
+  EXPECT_EQ(groups({0, kLarge}, {0, kLarge}), 1);
 }
 
-// Small images go together as far as there are groups for all threads; large ones each by itself.
+// Small images go together as far as there are groups for all threads; large ones each by itself. Where that
+// leaves next to nothing for a group, the batch stays whole.
 TEST(PerImage, Groups) {
   const auto groups = [](int64_t images, int64_t side, int threads) {
     Graph<float> graph;
@@ -297,13 +304,25 @@ TEST(PerImage, Groups) {
     EXPECT_EQ(graph.shape(x)[0] * count, images);
     return count;
   };
-  EXPECT_EQ(groups(8, 16, 1), 2);
-  EXPECT_EQ(groups(8, 16, 2), 2);
-  EXPECT_EQ(groups(8, 16, 3), 4);
-  EXPECT_EQ(groups(7, 16, 2), 7);
+  EXPECT_EQ(groups(8, 64, 1), 2);
+  EXPECT_EQ(groups(8, 64, 2), 2);
+  EXPECT_EQ(groups(8, 64, 3), 4);
+  EXPECT_EQ(groups(7, 64, 2), 7);
+  EXPECT_EQ(groups(7, 16, 2), 1);
+  EXPECT_EQ(groups(640, 16, 2), 4);
   EXPECT_EQ(groups(8, 1024, 2), 8);
   EXPECT_EQ(groups(8, 1024, 8), 8);
   EXPECT_EQ(groups(8, 1024, 9), 1);
+}
+
+TEST(PerImage, VectorsAloneStayWhole) {
+  const Constants c;
+  Graph<float> graph;
+  const ValueId x = graph.input("x", {6, kLarge}, Layout::kNchw);
+  const std::vector<float> weight(kLarge * 3);
+  const ConvWeights<float> weights{{weight.data(), 3, kLarge, 1, 1, kLarge, 1, 1, 1}, nullptr, 1};
+  graph.output("y", graph.linear("", graph.unary("", x, UnaryKind::kAbs), weights, {}), Layout::kNchw);
+  EXPECT_EQ(split_batch(graph, 2).groups, 1);
 }
 
 // Vectors made of vectors at the end are the rest: of all images at once.
