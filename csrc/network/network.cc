@@ -36,7 +36,7 @@ Network<T>::Network(Graph<T> graph, bool exact, const KernelTable& kernels, int 
     for (Port& port : *ports) port.shape[0] *= groups_;
   if (!split.rest) return;
   rest_.reset(new Network);
-  compile(std::move(*split.rest), exact, kernels, const_cast<Network&>(*rest_));
+  compile(std::move(*split.rest), exact, kernels, *rest_);
   // Its inputs are no outputs for the caller.
   outputs_.resize(outputs_.size() - rest_->inputs_.size());
   for (size_t i = 0; i < rest_outputs_.size(); ++i)

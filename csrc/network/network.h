@@ -100,7 +100,7 @@ class Network {
 
   // The steps are run for each group of images of the batch (per_image.h), then the rest, if there is one.
   int64_t groups_ = 1;
-  std::unique_ptr<const Network> rest_;
+  std::unique_ptr<Network> rest_;
   std::vector<size_t> rest_outputs_;  // which of the outputs, in order
   std::vector<Port> inputs_, outputs_;
   std::vector<Buffer> buffers_;
