@@ -56,12 +56,48 @@ TYPED_TEST(DotKernel, FollowsItsDefinition) {
   for_each_table([](const KernelTable& table) {
     const Kernels<TypeParam>& kernels = kernels_of<TypeParam>(table);
     for (const int64_t m : {0, 1, 2, 3, 4, 7})
-      for (const int64_t n : {1, 3, 4, 5, 11})
+      for (const int64_t n : {1, 3, 4, 5, 11, 31})
         for (const int64_t k : {0, 1, kernels.lanes - 1, kernels.lanes, 2 * kernels.lanes + 3,
                                 128 * kernels.lanes, 131 * kernels.lanes + 1})
           for (const ActivationKind kind :
                {ActivationKind::kNone, ActivationKind::kClip, ActivationKind::kLeakyRelu})
             ASSERT_NO_FATAL_FAILURE(check<TypeParam>(kernels, m, n, k, kind != ActivationKind::kNone, kind));
+  });
+}
+
+// Neither the rows nor the columns beside it change an output.
+TYPED_TEST(DotKernel, SumsAloneAreTheSame) {
+  using T = TypeParam;
+  for_each_table([](const KernelTable& table) {
+    const Kernels<T>& kernels = kernels_of<T>(table);
+    constexpr int64_t kRows = 7, kColumns = 31;
+    Random random;
+    for (const int64_t k : {kernels.lanes + 3, 140 * kernels.lanes + 1}) {
+      const std::vector<T> a = random.values<T>(kRows * k), b = random.values<T>(kColumns * k);
+      const Epilogue<T> none;
+      const auto dot = [&](int64_t i, int64_t m, int64_t j, int64_t n) {
+        std::vector<T> c(m * n);
+        kernels.dot({.m = m,
+                     .n = n,
+                     .k = k,
+                     .a = a.data() + i * k,
+                     .lda = k,
+                     .b = b.data() + j * k,
+                     .ldb = k,
+                     .c = c.data(),
+                     .ldc = n,
+                     .epilogue = &none});
+        return c;
+      };
+      const std::vector<T> all = dot(0, kRows, 0, kColumns);
+      for (int64_t i = 0; i < kRows; ++i) {
+        const std::vector<T> row = dot(i, 1, 0, kColumns);
+        for (int64_t j = 0; j < kColumns; ++j) {
+          ASSERT_EQ(row[j], all[i * kColumns + j]) << "row " << i << " column " << j << " of " << k;
+          ASSERT_EQ(dot(i, 1, j, 1)[0], row[j]) << "row " << i << " column " << j << " of " << k;
+        }
+      }
+    }
   });
 }
 
