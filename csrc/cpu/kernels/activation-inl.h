@@ -53,11 +53,10 @@ struct FloatMath {
     }
     return (Vec)exponent;
   }
-  // x - n ln2 / kSteps. The table's ISAs have an FMA, whose one product by ln2 errs by 2e-9 |x|; else ln2 is
-  // in two parts (Cody and Waite).
+  // x - n ln2 / kSteps, ln2 in two parts (Cody and Waite): the product by the first is exact, so that it does
+  // not matter what the compiler fuses.
   static ONEBYONE_INLINE Vec remainder(Vec x, Vec n) {
-    if constexpr (kTable) return x - n * (0.693147180559945f / kSteps);
-    return (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    return (x - n * (0.693359375f / kSteps)) + n * (2.12194440e-4f / kSteps);
   }
 
   // 2^-kLess e^x for (kLess - 125) ln2 <= x <= 89, and NaN for NaN. Minimax polynomials of 2 e^r, relative
