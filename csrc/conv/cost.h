@@ -1,6 +1,6 @@
 // conv/cost.h - what a plan should cost: arithmetic, calls and memory traffic, in cycles of one core. Called
 // by plan.cc, which takes the cheapest, and by conv2d.cc for those who ask why. Pure arithmetic on the plan;
-// the constants were measured on Zen 3 and Sapphire Rapids (bench/README.md says how well they foretell).
+// the constants were measured on Zen 3 and Sapphire Rapids; bench/README.md says how well they foretell.
 #pragma once
 
 #include "conv/plan.h"
