@@ -33,6 +33,16 @@ ONEBYONE_INLINE void sum_lanes(typename S::Vec* v) {
   }
 }
 
+// Where a vector is put together by branches GCC would multiply it on each way and add after they meet, not
+// fused: an output's last bit would depend on its tile. Other ISAs load parts by masks, or fuse nothing.
+template <class Vec>
+ONEBYONE_INLINE Vec settled(Vec v) {
+#if defined(__aarch64__)
+  asm("" : "+w"(v));
+#endif
+  return v;
+}
+
 // sums[r][c] = a_r . b_c for kRows rows of A and kColumns of B.
 template <class S, int kRows, int kColumns>
 ONEBYONE_INLINE void dot_tile(const DotArgs<typename S::Scalar>& args, const typename S::Scalar* a,
@@ -73,11 +83,15 @@ ONEBYONE_INLINE void dot_tile(const DotArgs<typename S::Scalar>& args, const typ
   }
   const int rest = static_cast<int>(k % S::kLanes);
   if (rest == 0) return;
+  Vec av[kRows], bv[kColumns];
+  ONEBYONE_UNROLL
+  for (int r = 0; r < kRows; ++r) av[r] = settled(S::load_first(a + r * lda + k - rest, rest));
+  ONEBYONE_UNROLL
+  for (int c = 0; c < kColumns; ++c) bv[c] = settled(S::load_first(b + c * ldb + k - rest, rest));
   ONEBYONE_UNROLL
   for (int r = 0; r < kRows; ++r) {
-    const Vec av = S::load_first(a + r * lda + k - rest, rest);
     ONEBYONE_UNROLL
-    for (int c = 0; c < kColumns; ++c) sums[r][c] += av * S::load_first(b + c * ldb + k - rest, rest);
+    for (int c = 0; c < kColumns; ++c) sums[r][c] += av[r] * bv[c];
   }
 }
 
