@@ -65,7 +65,8 @@ class Product {
                    .b_panel_stride = s_.k * kernels_.nr,
                    .c = c_.data(),
                    .ldc = s_.n,
-                   .accumulate = false,
+                   .addend = nullptr,
+                   .ld_addend = 0,
                    .rows_outside = false,
                    .epilogue = &epilogue_});
   }

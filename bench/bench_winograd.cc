@@ -173,7 +173,8 @@ class Parts {
                        .b_panel_stride = tiles_.filter_rows() * plan_.nr,
                        .c = m_.data() + point * m_point_,
                        .ldc = columns_,
-                       .accumulate = false,
+                       .addend = nullptr,
+                       .ld_addend = 0,
                        .rows_outside = false,
                        .epilogue = nullptr});
       }

@@ -1,6 +1,6 @@
 // conv/algorithm.h - what every convolution algorithm is: prepared once from the weights, then run.
-// Implemented by implicit_gemm_nhwc.cc, implicit_gemm_nchw.cc, few_channels.cc, winograd.cc, depthwise.cc,
-// depthwise_nchw.cc, dot.cc, reference.cc; owned by Conv2d (conv2d.h).
+// Implemented by implicit_gemm_nhwc.cc, implicit_gemm_nchw.cc, few_channels.cc, strassen.cc, winograd.cc,
+// depthwise.cc, depthwise_nchw.cc, dot.cc, reference.cc; owned by Conv2d (conv2d.h).
 #pragma once
 
 #include <functional>
@@ -72,6 +72,10 @@ ConvAlgorithmPtr<T> make_depthwise_nchw(const ConvProblem&, const Kernels<T>&, c
 // or NaN, from weights made of the transformed ones.
 template <class T>
 ConvAlgorithmPtr<T> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
+                                  const ConvWeights<T>&,
+                                  std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)> make_exact);
+template <class T>
+ConvAlgorithmPtr<T> make_strassen(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
                                   const ConvWeights<T>&,
                                   std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)> make_exact);
 // From one pixel to one pixel. With problem.once the weights are read in place: they must outlive the

@@ -34,14 +34,17 @@ ConvAlgorithmPtr<T> make_algorithm(const std::string& op, const ConvProblem& pro
   switch (plan.algorithm) {
     case Algorithm::kReference: return make_reference<T>(problem, kernels, weights);
     case Algorithm::kDepthwise: return make_narrow(problem, plan, kernels, weights);
+    case Algorithm::kStrassen:
     case Algorithm::kWinograd: {
       ConvProblem exact = problem;
       exact.algorithm = Algorithm::kDirect;
       exact.geometry.batch = std::min<int64_t>(exact.geometry.batch, 1);
-      return make_winograd<T>(problem, plan, kernels, weights,
-                              [op, exact, &table](const ConvWeights<T>& own) {
-                                return make_algorithm(op, exact, make_plan(op, exact, table), own, table);
-                              });
+      const auto make_exact = [op, exact, &table](const ConvWeights<T>& own) {
+        return make_algorithm(op, exact, make_plan(op, exact, table), own, table);
+      };
+      return plan.algorithm == Algorithm::kStrassen
+                 ? make_strassen<T>(problem, plan, kernels, weights, make_exact)
+                 : make_winograd<T>(problem, plan, kernels, weights, make_exact);
     }
     default:
       if (plan.dot) return make_dot<T>(problem, kernels, weights);
@@ -64,7 +67,8 @@ ConvProblem Conv2d<T>::problem_of(const ConvSpec& spec, const std::array<int64_t
                       .activation = spec.activation,
                       .residual = spec.residual,
                       .once = spec.once,
-                      .exact = spec.exact};
+                      .exact = spec.exact,
+                      .in_network = spec.in_network};
   assert(spec.out_step == 0 || spec.out_step >= problem.output_step());
   problem.out_step = spec.out_step;
   return problem;

@@ -29,6 +29,9 @@ constexpr double kL2 = 448 << 10, kL3 = 24 << 20;
 constexpr double kInputCycles = 6, kOutputCycles = 4.5, kLongLine = 1.15;
 // For each tile and run of four vectors a call; for each point of a run that ends within a vector its masks.
 constexpr double kTransformCycles = 60, kTransformVecs = 4, kMaskCycles = 15;
+// Strassen's four sums of four lines from L2, written back to it; a line of each quarter of the output that
+// is written seven times, read five times to be added to, and passed over twice.
+constexpr double kStrassenSumCycles = 24, kStrassenAddCycles = 20;
 // Transforming one filter for one point; packing one weight.
 constexpr double kFilterPointCycles = 9, kPackCycles = 3;
 
@@ -123,6 +126,23 @@ double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   return overlapped(products, stream + traffic) + overlapped(transforms, image_cycles(problem));
 }
 
+// Seven products of half the size along each side, by blocks; the sums of the image, which are written
+// beside it, and the passes over quarters of the output.
+double strassen_cycles(const ConvProblem& problem, const ConvPlan& plan) {
+  const ConvGeometry& g = problem.geometry;
+  const double pixels = static_cast<double>(g.batch * g.out_pixels());
+  const double blocks = std::ceil(pixels / static_cast<double>(plan.mc));
+  const double m = pixels / blocks / 2, n = static_cast<double>(g.oc) / 2, k = static_cast<double>(g.ic) / 2;
+  const double products = 7 * gemm_cycles(plan, m, n, k);
+  const double lines = m * problem.element_bytes / kCacheLine;
+  const double sums = lines * (kStrassenSumCycles * k + kStrassenAddCycles * n);
+  // The sums alone wait for an image that comes from L3, about half of the time.
+  const double image = static_cast<double>(g.batch * g.ic * g.ih * g.iw) * problem.element_bytes;
+  const double waits = std::max(image - kL2, 0.0) / kL3Bytes / 2;
+  const double weights = 7 * n * k * problem.element_bytes;
+  return overlapped(blocks * (products + sums), weights / kMemoryBytes + image_cycles(problem)) + waits;
+}
+
 // One product for each vector and tap: groups of a few channels, each a sum of group_ic of them.
 double narrow_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const ConvGeometry& g = problem.geometry;
@@ -167,6 +187,7 @@ double estimate_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   if (problem.geometry.macs() == 0) return 0;
   switch (plan.algorithm) {
     case Algorithm::kWinograd: return winograd_cycles(problem, plan);
+    case Algorithm::kStrassen: return strassen_cycles(problem, plan);
     case Algorithm::kDepthwise: return narrow_cycles(problem, plan);
     default:
       if (plan.dot) return dot_cycles(problem, plan);

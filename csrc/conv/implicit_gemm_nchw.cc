@@ -121,7 +121,8 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
                        .b_panel_stride = panel_stride(block),
                        .c = t.out + offset,
                        .ldc = g_.out_pixels(),
-                       .accumulate = &block != &blocks_.front(),
+                       .addend = &block != &blocks_.front() ? t.out + offset : nullptr,
+                       .ld_addend = g_.out_pixels(),
                        .rows_outside = true,
                        .epilogue = &block == &blocks_.back() ? &epilogue : nullptr});
       }

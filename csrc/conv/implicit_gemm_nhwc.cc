@@ -164,7 +164,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
                          .b_panel_stride = depth_ * plan_.nr,
                          .c = t.out + at,
                          .ldc = step_,
-                         .accumulate = &block != &blocks_.front(),
+                         .addend = &block != &blocks_.front() ? t.out + at : nullptr,
+                         .ld_addend = step_,
                          .rows_outside = rows_outside_,
                          .epilogue = last ? &epilogue : nullptr,
                          .next_b = fetches() ? next_b : nullptr});

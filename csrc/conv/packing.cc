@@ -82,12 +82,22 @@ AlignedBuffer<T> pack_bias(const ConvGeometry& g, const ConvWeights<T>& weights,
   return packed;
 }
 
+template <class T>
+std::vector<T> unpack_bias(const ConvGeometry& g, const AlignedBuffer<T>& packed, int64_t multiple) {
+  std::vector<T> bias;
+  if (packed.size() == 0) return bias;
+  const int64_t oc = g.group_oc(), padded = round_up(oc, multiple);
+  for (int64_t j = 0; j < g.oc; ++j) bias.push_back(packed[j / oc * padded + j % oc]);
+  return bias;
+}
+
 #define ONEBYONE_INSTANTIATE(T)                                                                             \
   template AlignedBuffer<T> pack_weight_panels<T>(const ConvGeometry&, const ImageView<const T>&, int64_t); \
   template AlignedBuffer<T> pack_weight_rows<T>(const ConvGeometry&, const ImageView<const T>&, int64_t);   \
   template AlignedBuffer<T> pack_weight_vectors<T>(const ConvGeometry&, const ConvWeights<T>&, int64_t,     \
                                                    int64_t);                                                \
-  template AlignedBuffer<T> pack_bias<T>(const ConvGeometry&, const ConvWeights<T>&, int64_t);
+  template AlignedBuffer<T> pack_bias<T>(const ConvGeometry&, const ConvWeights<T>&, int64_t);              \
+  template std::vector<T> unpack_bias<T>(const ConvGeometry&, const AlignedBuffer<T>&, int64_t);
 ONEBYONE_INSTANTIATE(float)
 ONEBYONE_INSTANTIATE(double)
 #undef ONEBYONE_INSTANTIATE

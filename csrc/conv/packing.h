@@ -45,5 +45,8 @@ AlignedBuffer<T> pack_weight_vectors(const ConvGeometry& g, const ConvWeights<T>
 // [group][group_oc rounded up to a multiple of `multiple`], zeros between; empty without a bias.
 template <class T>
 AlignedBuffer<T> pack_bias(const ConvGeometry& g, const ConvWeights<T>& weights, int64_t multiple);
+// What it was packed from.
+template <class T>
+std::vector<T> unpack_bias(const ConvGeometry& g, const AlignedBuffer<T>& packed, int64_t multiple);
 
 }  // namespace onebyone

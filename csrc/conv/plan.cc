@@ -38,9 +38,13 @@ constexpr double kCyclesPerMs = 3e6;
 constexpr int64_t kWinogradChannels = 8;
 // Less work than this, 20 us on one AVX2 core, keeps the smaller error of the direct method.
 constexpr int64_t kWinogradMacs = 1'000'000;
+// Of a block of Strassen's, in two halves of four AVX-512 tiles.
+constexpr int64_t kStrassenPixels = 96;
 // Winograd's filters take more memory than the weights, 1.8 times (F(2) of 3x3) to 5 times: for less than
 // this it is not worth it.
 constexpr double kWinogradGain = 1.15;
+// Strassen's take 1.75 times as much.
+constexpr double kStrassenGain = 1.03;
 // Output channels whose products a block of tiles keeps: 36 points x 24 tiles x 64 x 4 bytes = 221 KB.
 constexpr int64_t kWinogradColumns = 64;
 // What a thread may need for a block of tiles, unless the least one needs more.
@@ -74,6 +78,11 @@ bool has_few_channels(const ConvProblem& problem) {
          static_cast<double>(window_rows(g)) * columns * static_cast<double>(g.ic * problem.element_bytes) <=
              kWindowBytes;
 }
+bool strassen_serves(const ConvProblem& problem) {
+  const ConvGeometry& g = problem.geometry;
+  return problem.layout == Layout::kNhwc && g.taps() == 1 && g.groups == 1 && g.ic > 0 && g.ic % 2 == 0 &&
+         g.oc % 2 == 0;
+}
 bool winograd_serves(const ConvGeometry& g) {
   return g.dilation.h == 1 && g.dilation.w == 1 && g.taps() > 1 &&
          largest_winograd_tile(g.kh, g.stride.h) > 0 && largest_winograd_tile(g.kw, g.stride.w) > 0;
@@ -85,6 +94,7 @@ const char* to_string(Algorithm algorithm) {
   switch (algorithm) {
     case Algorithm::kAuto: return "auto";
     case Algorithm::kGemm: return "gemm";
+    case Algorithm::kStrassen: return "strassen";
     case Algorithm::kDirect: return "direct";
     case Algorithm::kWinograd: return "winograd";
     case Algorithm::kDepthwise: return "depthwise";
@@ -193,6 +203,12 @@ void check_algorithm(const std::string& op, const ConvProblem& problem) {
   if (algorithm == Algorithm::kGemm && g.taps() != 1)
     fail(op, ": algorithm 'gemm' serves 1x1 kernels, weight's is ", g.kh, "x", g.kw,
          " (weight.shape[2:]); use 'auto' or 'direct'");
+  if (algorithm == Algorithm::kStrassen && !strassen_serves(problem))
+    fail(op,
+         ": algorithm 'strassen' serves 1x1 kernels of one group between even numbers of channels in layout "
+         "NHWC, got ",
+         g.kh, "x", g.kw, " in ", g.groups, " groups from ", g.ic, " to ", g.oc, " channels in layout ",
+         problem.layout == Layout::kNhwc ? "NHWC" : "NCHW", "; use 'auto' or 'direct'");
   if (algorithm != Algorithm::kWinograd) return;
   if (g.stride.h > 2 || g.stride.w > 2 || g.dilation.h != 1 || g.dilation.w != 1)
     fail(op, ": algorithm 'winograd' serves strides 1 and 2 and dilation 1, got stride (", g.stride.h, ", ",
@@ -245,6 +261,14 @@ void plan_direct(const ConvProblem& problem, ConvPlan& plan) {
   } else {
     plan.nc = std::clamp<int64_t>(round_up(per_block, plan.nr), plan.nr, 1024 / plan.nr * plan.nr);
   }
+}
+
+// An even number of blocks of about the same size, so that two threads have as much to do.
+void plan_strassen(const ConvProblem& problem, ConvPlan& plan) {
+  plan_direct(problem, plan);
+  const int64_t pixels = problem.geometry.out_pixels();
+  const int64_t pairs = (pixels + kStrassenPixels) / (2 * kStrassenPixels);
+  plan.mc = std::max<int64_t>(pairs > 0 ? ceil_div(pixels, 2 * pairs) : pixels, 1);
 }
 
 // What an image becomes must not depend on the batch around it: algorithm and tiles are chosen for one image.
@@ -305,11 +329,6 @@ void plan_winograd(const ConvProblem& problem, ConvPlan& plan) {
 Algorithm choose(const ConvProblem& problem, const ConvPlan& tile) {
   const ConvGeometry& g = problem.geometry;
   if (is_depthwise(g) && padding_fits(g, problem.layout)) return Algorithm::kDepthwise;
-  if (g.taps() == 1) return Algorithm::kGemm;
-  if (problem.exact || one_image(problem).geometry.macs() < kWinogradMacs ||
-      has_narrow_groups(g, problem.layout, tile) || !winograd_serves(g) || g.group_ic() < kWinogradChannels ||
-      g.group_oc() < kWinogradChannels)
-    return Algorithm::kDirect;
   const auto cost = [&](Algorithm algorithm, void (*fill)(const ConvProblem&, ConvPlan&)) {
     ConvPlan plan = tile;
     plan.algorithm = algorithm;
@@ -317,6 +336,17 @@ Algorithm choose(const ConvProblem& problem, const ConvPlan& tile) {
     return estimate_cycles(one_image(problem), plan) +
            (problem.once ? estimate_preparation_cycles(problem, plan) : 0);
   };
+  if (g.taps() == 1) {
+    if (problem.exact || !problem.in_network || !strassen_serves(problem) || is_single_pixel(g))
+      return Algorithm::kGemm;
+    return kStrassenGain * cost(Algorithm::kStrassen, plan_strassen) < cost(Algorithm::kGemm, plan_direct)
+               ? Algorithm::kStrassen
+               : Algorithm::kGemm;
+  }
+  if (problem.exact || one_image(problem).geometry.macs() < kWinogradMacs ||
+      has_narrow_groups(g, problem.layout, tile) || !winograd_serves(g) || g.group_ic() < kWinogradChannels ||
+      g.group_oc() < kWinogradChannels)
+    return Algorithm::kDirect;
   return kWinogradGain * cost(Algorithm::kWinograd, plan_winograd) < cost(Algorithm::kDirect, plan_direct)
              ? Algorithm::kWinograd
              : Algorithm::kDirect;
@@ -338,6 +368,7 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
     case Algorithm::kReference: return {.algorithm = plan.algorithm, .isa = plan.isa};
     case Algorithm::kDepthwise: plan_depthwise(problem.geometry, plan); break;
     case Algorithm::kWinograd: plan_winograd(problem, plan); break;
+    case Algorithm::kStrassen: plan_strassen(problem, plan); break;
     default:
       if (is_single_pixel(problem.geometry)) {
         plan.dot = true;

@@ -12,10 +12,10 @@
 
 namespace onebyone {
 
-enum class Algorithm { kAuto, kGemm, kDirect, kWinograd, kDepthwise, kReference };
-inline constexpr Algorithm kAlgorithms[] = {Algorithm::kAuto,      Algorithm::kGemm,
-                                            Algorithm::kDirect,    Algorithm::kWinograd,
-                                            Algorithm::kDepthwise, Algorithm::kReference};
+enum class Algorithm { kAuto, kGemm, kStrassen, kDirect, kWinograd, kDepthwise, kReference };
+inline constexpr Algorithm kAlgorithms[] = {Algorithm::kAuto,     Algorithm::kGemm,     Algorithm::kStrassen,
+                                            Algorithm::kDirect,   Algorithm::kWinograd, Algorithm::kDepthwise,
+                                            Algorithm::kReference};
 const char* to_string(Algorithm algorithm);
 
 // What is asked for.
@@ -28,6 +28,8 @@ struct ConvProblem {
   bool residual = false;
   bool once = false;   // for one call: preparing the weights counts
   bool exact = false;  // kAuto chooses no algorithm with larger rounding errors than the direct one
+  bool in_network =
+      false;  // unless exact, kAuto may choose Strassen's: 1x1 alone is as accurate as plain sums
   // Elements between pixels (NHWC) or images (NCHW) of the output and the residual, for those that are part
   // of a wider image; 0: they are contiguous.
   int64_t out_step = 0;
@@ -80,7 +82,7 @@ struct ConvPlan {
   int fmas = 2;        // of vectors, that a core starts in a cycle
   int mr = 0, nr = 0;  // register tile
   int64_t kc = 0;      // products summed per block of k, at most
-  int64_t mc = 0;      // NHWC: pixels per block; Winograd: tiles
+  int64_t mc = 0;      // NHWC: pixels per block (Strassen: of both halves); Winograd: tiles
   int64_t nc = 0;      // NCHW: pixels packed per cache block; depthwise, narrow groups: channels that vectors
                        // divide; Winograd: output channels per block
   int tile_h = 0, tile_w = 0;  // Winograd: outputs per tile along each side

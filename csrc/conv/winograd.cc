@@ -11,14 +11,12 @@
 // padding from a row of zeros; channels-first images go through a strip of channels-last scratch. Knows cache
 // blocks and tasks. Does not know SIMD or Python.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <functional>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "conv/algorithm.h"
+#include "conv/exact_fallback.h"
 #include "conv/packing.h"
 #include "conv/winograd_tiles.h"
 #include "core/aligned_buffer.h"
@@ -35,10 +33,8 @@ constexpr int64_t kStripChannels = 64;
 template <class T>
 class Winograd final : public ConvAlgorithm<T> {
  public:
-  using MakeExact = std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)>;
-
   Winograd(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
-           const ConvWeights<T>& weights, MakeExact make_exact)
+           const ConvWeights<T>& weights, typename ExactFallback<T>::Make make_exact)
       : g_(problem.geometry),
         nhwc_(problem.layout == Layout::kNhwc),
         plan_(plan),
@@ -52,12 +48,12 @@ class Winograd final : public ConvAlgorithm<T> {
         filters_(winograd_filters(g_, weights.weight, tiles_, plan.nr)),
         bias_(pack_bias(g_, weights, plan.nr)),
         zeros_(g_.ic),
-        make_exact_(std::move(make_exact)) {
+        exact_(std::move(make_exact)) {
     std::fill_n(zeros_.data(), zeros_.size(), T(0));
     // The weights cannot be made of filters that overflowed.
     const T* const begin = filters_.data();
     if (!std::all_of(begin, begin + filters_.size(), [](T v) { return std::isfinite(v); }))
-      std::call_once(exact_made_, [&] { exact_ = make_exact_(weights); });
+      exact_.prepare(weights);
   }
 
   int64_t scratch_bytes() const override {
@@ -73,19 +69,15 @@ class Winograd final : public ConvAlgorithm<T> {
     const int64_t column_units = g_.groups * column_blocks();
     if (tiles == 0 || column_units == 0) return;
     const TaskGrid grid = split_output(g_, plan_, kElement, tiles, column_units, products_row(), threads);
-    std::vector<std::atomic<bool>> overflowed(g_.batch);
+    typename ExactFallback<T>::Flags overflowed(g_.batch);
     parallel_for(grid.tasks(), threads, [&](int64_t task) {
       run_task({x, residual, out, overflowed.data()}, task_range(grid, tiles, column_units, 1, task));
     });
     // An infinity or NaN spreads over its whole tile here: such images are convolved directly.
-    for (int64_t n = 0; n < g_.batch; ++n) {
-      if (!overflowed[n]) continue;
-      ImageView<const T> image = x;
-      image.data += n * x.sn;
-      image.batch = 1;
-      const int64_t at = n * (nhwc_ ? g_.out_pixels() : 1) * step_;
-      exact().run(image, residual ? residual + at : nullptr, out + at, threads);
-    }
+    exact_.run(overflowed, g_, x, residual, out, (nhwc_ ? g_.out_pixels() : 1) * step_, threads, [this] {
+      return typename ExactFallback<T>::Weights{winograd_weights(g_, filters_, tiles_, plan_.nr),
+                                                unpack_bias(g_, bias_, plan_.nr)};
+    });
   }
 
  private:
@@ -108,21 +100,6 @@ class Winograd final : public ConvAlgorithm<T> {
   };
 
   static constexpr int64_t kElement = sizeof(T);
-
-  // Few networks ever need it: weights beside the filters would be half as much memory again.
-  const ConvAlgorithm<T>& exact() const {
-    std::call_once(exact_made_, [&] {
-      const std::vector<T> weights = winograd_weights(g_, filters_, tiles_, plan_.nr);
-      std::vector<T> bias;
-      for (int64_t oc = 0; oc < g_.oc && bias_.size(); ++oc)
-        bias.push_back(bias_[oc / g_.group_oc() * panels_ * plan_.nr + oc % g_.group_oc()]);
-      const int64_t sc = g_.taps(), sn = g_.group_ic() * sc;
-      exact_ = make_exact_({{weights.data(), g_.oc, g_.group_ic(), g_.kh, g_.kw, sn, sc, g_.kw, 1},
-                            bias.empty() ? nullptr : bias.data(),
-                            1});
-    });
-    return *exact_;
-  }
 
   // Output channels are done in blocks of whole panels.
   int64_t block_panels() const { return ceil_div(plan_.nc, plan_.nr); }
@@ -346,7 +323,8 @@ class Winograd final : public ConvAlgorithm<T> {
                        .b_panel_stride = panel_size,
                        .c = s.products + point * point_stride(products_row()) + begin * products_row(),
                        .ldc = products_row(),
-                       .accumulate = false,
+                       .addend = nullptr,
+                       .ld_addend = 0,
                        .rows_outside = false,
                        .epilogue = nullptr,
                        .next_b = fetch ? panel_b + next_row * plan_.nr : nullptr});
@@ -423,9 +401,7 @@ class Winograd final : public ConvAlgorithm<T> {
   const int64_t panels_;  // per group
   const AlignedBuffer<T> filters_, bias_;
   AlignedBuffer<T> zeros_;
-  const MakeExact make_exact_;
-  mutable std::once_flag exact_made_;
-  mutable ConvAlgorithmPtr<T> exact_;  // for one image
+  ExactFallback<T> exact_;
 };
 
 }  // namespace

@@ -118,6 +118,7 @@ ConvSpec StepMaker<T>::conv_spec(const std::string& name, const ConvOp<T>& op, c
           .activation = op.activation,
           .residual = residual,
           .exact = exact_,
+          .in_network = !op.scaled,
           .out_step = out_step};
 }
 

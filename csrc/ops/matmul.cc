@@ -69,7 +69,8 @@ class Product {
                        .b_panel_stride = panel_stride,
                        .c = c + row * ldc_ + begin * nr,
                        .ldc = ldc_,
-                       .accumulate = p > 0,
+                       .addend = p > 0 ? c + row * ldc_ + begin * nr : nullptr,
+                       .ld_addend = ldc_,
                        .rows_outside = false,
                        .epilogue = nullptr});
       }

@@ -75,10 +75,11 @@ def _local_threads(n: int) -> Iterator[None]:
 def set_precision(precision: str) -> None:
     """Set what ``algorithm="auto"`` may choose, for the whole process.
 
-    "fast", the default, lets it choose Winograd's algorithm, whose rounding errors are a few times
+    "fast", the default, lets it choose Winograd's algorithm, and Strassen's for the 1x1
+    convolutions of a network that :func:`compile` makes; their rounding errors are a few times
     those of the direct method. "exact" keeps to algorithms that sum plain products. An algorithm
-    asked for by name is used either way, and a plan keeps the choice it was made with. The
-    default is taken from ``ONEBYONE_PRECISION`` at import.
+    asked for by name is used either way. A plan keeps the choice it was made with; layers and
+    networks follow the setting. The default is taken from ``ONEBYONE_PRECISION`` at import.
 
     Raises ValueError if ``precision`` is neither, TypeError if it is no string.
     """

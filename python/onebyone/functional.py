@@ -69,12 +69,16 @@ def conv2d(
     layout
         "NCHW" or "NHWC": of ``x``, ``residual``, ``out`` and the result.
     algorithm
-        "auto", or one by name: "gemm" (1x1 only), "direct" (implicit GEMM, arXiv 1907.02129),
+        "auto", or one by name: "gemm" (1x1 only), "strassen" (1x1 between even numbers of channels
+        in layout "NHWC": an eighth fewer multiplications, by Strassen's algorithm in Winograd's
+        form; rounding errors two to three times those of "gemm"), "direct" (implicit GEMM,
+        arXiv 1907.02129),
         "winograd" (dilation 1; kernel sides of 1, 2, 3, 5 and 7 with stride 1, of 3 to 6 with
         stride 2; arXiv 1509.09308),
         "depthwise" (groups of one channel), "reference" (plain loops). One that cannot serve the
-        shape is a ValueError that says why. "auto" may choose Winograd's, see
-        :func:`set_precision`. On a GPU "auto", "direct" and "depthwise" exist.
+        shape is a ValueError that says why. "auto" may choose Winograd's, and in a network of
+        :func:`compile` Strassen's, see :func:`set_precision`. On a GPU "auto", "direct" and
+        "depthwise" exist.
     out
         Receives the result: C-contiguous, writable, of the output's shape and dtype, not
         overlapping an input.

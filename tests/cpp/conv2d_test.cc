@@ -34,7 +34,10 @@ const std::vector<ConvCase> kPointwise = {
     {{2, 15, 6, 5}, {21, 5, 1, 1}, {1, 1}, AutoPadding::kValid, {1, 1}, 3},  // groups
     {{1, 6, 3, 3}, {6, 1, 1, 1}, {1, 1}, AutoPadding::kValid, {1, 1}, 6},    // a group of one channel
     {{1, 5, 37, 41}, {9, 5, 1, 1}},                                          // several blocks of pixels
-    {{1, 70, 1, 1}, {37, 70, 1, 1}},                                         // one pixel
+    {{2, 34, 19, 23}, {150, 34, 1, 1}},                                      // even numbers of channels
+    {{1, 18, 7, 7}, {66, 18, 1, 1}, {2, 2}},
+    {{1, 4, 5, 6}, {8, 4, 1, 1}, {1, 2}, Edges{1, 0, 2, 1}},
+    {{1, 70, 1, 1}, {37, 70, 1, 1}},  // one pixel
     {{5, 33, 1, 1}, {6, 33, 1, 1}},
 };
 const std::vector<ConvCase> kWindows = {
@@ -164,16 +167,18 @@ class Checker {
   void compare(View kind) {
     const StridedImage<T> x(view_of<T>(spec_.x, spec_.layout, kind), random_);
     const std::vector<T> expected = run(prepare(Algorithm::kReference), x.view, 1);
-    for (const Algorithm algorithm :
-         {Algorithm::kAuto, Algorithm::kGemm, Algorithm::kDirect, Algorithm::kWinograd}) {
+    for (const Algorithm algorithm : {Algorithm::kAuto, Algorithm::kGemm, Algorithm::kStrassen,
+                                      Algorithm::kDirect, Algorithm::kWinograd}) {
       if (!serves(algorithm)) continue;
       const Conv2d<T> conv = prepare(algorithm);
       SCOPED_TRACE(conv.describe(1));
       const ConvGeometry& g = conv.geometry();
       const double terms =
           static_cast<double>(g.taps() * g.group_ic()) + 2;  // bias and residual are two more
-      // Winograd's differences and sums of pixels make short sums less exact.
-      const double factor = conv.plan().algorithm == Algorithm::kWinograd ? 24 : 2;
+      // Differences and sums of pixels make short sums less exact.
+      const double factor = conv.plan().algorithm == Algorithm::kWinograd   ? 24
+                            : conv.plan().algorithm == Algorithm::kStrassen ? 8
+                                                                            : 2;
       const std::vector<T> out = run(conv, x.view, 1);
       for (size_t i = 0; i < out.size(); ++i)
         ASSERT_NEAR(static_cast<double>(out[i]), static_cast<double>(expected[i]),
@@ -186,6 +191,9 @@ class Checker {
   bool serves(Algorithm algorithm) const {
     const int64_t kh = weight_.view.height, kw = weight_.view.width;
     if (algorithm == Algorithm::kGemm) return kh == 1 && kw == 1;
+    if (algorithm == Algorithm::kStrassen)
+      return kh * kw == 1 && spec_.layout == Layout::kNhwc && spec_.groups == 1 && spec_.x.channels > 0 &&
+             spec_.x.channels % 2 == 0 && weight_.view.batch % 2 == 0;
     if (algorithm != Algorithm::kWinograd) return true;
     return spec_.dilation.h == 1 && spec_.dilation.w == 1 && kh * kw > 1 &&
            largest_winograd_tile(kh, spec_.stride.h) > 0 && largest_winograd_tile(kw, spec_.stride.w) > 0;

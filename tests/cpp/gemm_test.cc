@@ -12,18 +12,23 @@ namespace {
 
 constexpr double kCanary = -12345.0625;
 
+// What the products are added to: C as it is, or rows that lie elsewhere.
+enum class Addend { kNone, kItself, kOther };
+constexpr Addend kAddends[] = {Addend::kNone, Addend::kItself, Addend::kOther};
+
 struct GemmCase {
   int64_t m, n, taps, kc;
-  bool accumulate = false;
+  Addend addend = Addend::kNone;
   bool finish = false;  // with an epilogue
   bool bias_m = false, bias_n = false, residual = false;
   Activation activation{};
 };
 
 std::ostream& operator<<(std::ostream& text, const GemmCase& c) {
-  return text << "m " << c.m << " n " << c.n << " taps " << c.taps << " kc " << c.kc << " accumulate "
-              << c.accumulate << " epilogue " << c.finish << " bias_m " << c.bias_m << " bias_n " << c.bias_n
-              << " residual " << c.residual << " activation " << static_cast<int>(c.activation.kind);
+  return text << "m " << c.m << " n " << c.n << " taps " << c.taps << " kc " << c.kc << " addend "
+              << static_cast<int>(c.addend) << " epilogue " << c.finish << " bias_m " << c.bias_m
+              << " bias_n " << c.bias_n << " residual " << c.residual << " activation "
+              << static_cast<int>(c.activation.kind);
 }
 
 // Rows of A in shuffled places of one buffer, NaN between, the last one at its very end. In half of the cases
@@ -89,9 +94,11 @@ void check(const Kernels<T>& kernels, const GemmCase& c, Random& random) {
   // Half of the cases end with the buffer, the others have canaries around; half have canaries between rows.
   const int64_t guard = random.below(2) * 2 * kernels.nr, gap = random.below(2) * 3;
   RowsOfC<T> out(c, guard, gap, T(kCanary)), before(c, guard, gap, T(kCanary)), residual(c, 0, gap, kNan<T>);
+  RowsOfC<T> other(c, 0, 1 + random.below(3), kNan<T>);
   for (int64_t i = 0; i < c.m; ++i)
     for (int64_t j = 0; j < c.n; ++j) {
-      out.at(i, j) = before.at(i, j) = c.accumulate ? random.value<T>() : kNan<T>;
+      out.at(i, j) = before.at(i, j) = c.addend == Addend::kItself ? random.value<T>() : kNan<T>;
+      other.at(i, j) = random.value<T>();
       residual.at(i, j) = random.value<T>();
     }
   const std::vector<T> bias_m = random.values<T>(c.m);
@@ -113,7 +120,10 @@ void check(const Kernels<T>& kernels, const GemmCase& c, Random& random) {
                 .b_panel_stride = b.panel_stride,
                 .c = out.data(),
                 .ldc = out.ldc,
-                .accumulate = c.accumulate,
+                .addend = c.addend == Addend::kNone     ? nullptr
+                          : c.addend == Addend::kItself ? out.data()
+                                                        : other.data(),
+                .ld_addend = c.addend == Addend::kItself ? out.ldc : other.ldc,
                 .rows_outside = random.below(2) == 0,
                 .epilogue = c.finish ? &epilogue : nullptr,
                 .next_b = random.below(2) ? b.memory.data() : nullptr});
@@ -128,7 +138,7 @@ void check(const Kernels<T>& kernels, const GemmCase& c, Random& random) {
       for (int64_t t = 0; t < c.taps; ++t)
         for (int64_t p = 0; p < c.kc; ++p)
           sum += static_cast<double>(a.at(t, i, p)) * static_cast<double>(b.at(t * c.kc + p, j));
-      if (c.accumulate) sum += before.at(i, j);
+      if (c.addend != Addend::kNone) sum += (c.addend == Addend::kItself ? before : other).at(i, j);
       if (c.finish) {
         sum += (c.bias_m ? bias_m[i] : T(0)) + (c.bias_n ? static_cast<double>(bias_n[j]) : 0);
         if (c.residual) sum += residual.at(i, j);
@@ -163,8 +173,8 @@ TYPED_TEST(Gemm, SumsForEveryRemainder) {
       for (const int64_t n : awkward_widths(kernels))
         for (const int64_t taps : {0, 1, 3})
           for (const int64_t kc : {0, 1, 5, 17})
-            for (const bool accumulate : {false, true})
-              ASSERT_NO_FATAL_FAILURE(check<T>(kernels, {m, n, taps, kc, accumulate}, random));
+            for (const Addend addend : kAddends)
+              ASSERT_NO_FATAL_FAILURE(check<T>(kernels, {m, n, taps, kc, addend}, random));
   });
 }
 
@@ -180,10 +190,15 @@ TYPED_TEST(Gemm, LongSums) {
       for (const int64_t m : {1, kernels.mr, kernels.mr + 1})
         for (const int64_t n : {1, kernels.nr, kernels.nr + kernels.lanes, 2 * kernels.nr + 3})
           for (const bool last : {false, true})
-            ASSERT_NO_FATAL_FAILURE(check<T>(
-                kernels,
-                {.m = m, .n = n, .taps = taps, .kc = kc, .accumulate = last, .finish = last, .bias_n = last},
-                random));
+            ASSERT_NO_FATAL_FAILURE(check<T>(kernels,
+                                             {.m = m,
+                                              .n = n,
+                                              .taps = taps,
+                                              .kc = kc,
+                                              .addend = last ? Addend::kOther : Addend::kNone,
+                                              .finish = last,
+                                              .bias_n = last},
+                                             random));
   });
 }
 
@@ -194,13 +209,13 @@ TYPED_TEST(Gemm, EpilogueForEveryRemainder) {
     Random random;
     for (int64_t m = 0; m <= 2 * kernels.mr + 1; ++m)
       for (const int64_t n : awkward_widths(kernels))
-        for (int parts = 0; parts < 16; ++parts)
+        for (int parts = 0; parts < 24; ++parts)
           ASSERT_NO_FATAL_FAILURE(check<T>(kernels,
                                            {.m = m,
                                             .n = n,
                                             .taps = 2,
                                             .kc = 3,
-                                            .accumulate = (parts & 8) != 0,
+                                            .addend = kAddends[parts >> 3],
                                             .finish = true,
                                             .bias_m = (parts & 1) != 0,
                                             .bias_n = (parts & 2) != 0,
@@ -224,7 +239,7 @@ TYPED_TEST(Gemm, EveryActivation) {
                                                 .n = n,
                                                 .taps = taps,
                                                 .kc = 5,
-                                                .accumulate = all,
+                                                .addend = all ? Addend::kItself : Addend::kNone,
                                                 .finish = true,
                                                 .bias_m = all,
                                                 .bias_n = true,
@@ -255,7 +270,8 @@ TYPED_TEST(Gemm, RowsMayCoincide) {
                   .b_panel_stride = 0,
                   .c = c.data(),
                   .ldc = n,
-                  .accumulate = false,
+                  .addend = nullptr,
+                  .ld_addend = 0,
                   .rows_outside = false,
                   .epilogue = nullptr});
     for (int64_t j = 0; j < n; ++j) {
@@ -290,7 +306,8 @@ TYPED_TEST(Gemm, NanAndInfinitySpread) {
                   .b_panel_stride = 0,
                   .c = c.data(),
                   .ldc = nr,
-                  .accumulate = false,
+                  .addend = nullptr,
+                  .ld_addend = 0,
                   .rows_outside = false,
                   .epilogue = &epilogue});
     EXPECT_TRUE(std::isnan(c[0]) && std::isnan(c[1])) << c[0] << " " << c[1];

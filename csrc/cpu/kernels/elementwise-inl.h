@@ -95,6 +95,8 @@ void elementwise(const ElementwiseArgs<T>& args) {
       return elementwise_rows<S, 2>(args, [](Vec* v) { return nan_min<S>(v[0], v[1]); });
     case ElementwiseKind::kMulAdd:
       return elementwise_rows<S, 3>(args, [](Vec* v) { return v[0] * v[1] + v[2]; });
+    case ElementwiseKind::kAddAdd:
+      return elementwise_rows<S, 3>(args, [](Vec* v) { return v[0] + v[1] + v[2]; });
   }
 }
 

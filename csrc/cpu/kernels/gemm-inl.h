@@ -47,7 +47,7 @@ __attribute__((noinline)) void finish_ragged(const GemmArgs<typename S::Scalar>&
       const auto load = [&](const T* p) { return whole ? S::load(p) : S::load_first(p, tail); };
       const int64_t column = j + v * S::kLanes, at = (i + r) * args.ldc + column;
       Vec sum = S::load(acc);
-      if (args.accumulate) sum += load(args.c + at);
+      if (args.addend) sum += load(args.addend + (i + r) * args.ld_addend + column);
       if (e) {
         if (e->bias_n) sum += S::load(e->bias_n + column);
         if (e->bias_m) sum += S::broadcast(e->bias_m[i + r]);
@@ -81,7 +81,7 @@ struct GemmTile {
                                             : run_long(args, i, tiles, j, tail, b, ahead, step);
   }
 
-  // C at row i, column j (+)= acc, with the epilogue.
+  // C at row i, column j = acc + addend, with the epilogue.
   static ONEBYONE_INLINE void finish(const GemmArgs<T>& args, int64_t i, int64_t j, int tail,
                                      Vec (&acc)[kMr][kNv]) {
     if (tail < S::kLanes) {
@@ -94,7 +94,7 @@ struct GemmTile {
       return finish_ragged<S>(args, i, j, kMr, kNv, tail, columns);
     }
     T* c = args.c + i * args.ldc + j;
-    if (args.accumulate) add(acc, c, args.ldc);
+    if (args.addend) add(acc, args.addend + i * args.ld_addend + j, args.ld_addend);
     if (const Epilogue<T>* e = args.epilogue) {
       if (e->bias_n) {
         ONEBYONE_UNROLL

@@ -36,11 +36,11 @@ struct Epilogue {
   Activation activation;
 };
 
-// c[i][j] (+)= sum over taps t and p < kc of a(t, i)[p] * b[j / nr][t * kc + p][j % nr],
+// c[i][j] = addend[i][j] + sum over taps t and p < kc of a(t, i)[p] * b[j / nr][t * kc + p][j % nr],
 // for i < m, j < n; a(t, i) = a_rows[t * a_tap_stride + i] + a_offset, p contiguous.
 // B is packed: panels of nr columns, a panel is k rows of nr, the last one padded with zeros.
-// C is written at c + i * ldc + j and nowhere else; it is read only if `accumulate`.
-// The sum over the taps and p of one call is made from zero, by blocks, then added to C.
+// C is written at c + i * ldc + j and nowhere else. The addend, at addend + i * ld_addend + j, may be null,
+// or c itself. The sum over the taps and p of one call is made from zero, by blocks, then added to it.
 // `epilogue` is null while more of k is to come. m, n, taps and kc may be 0. Strides count elements.
 //
 // The order of the tiles: by panels, a panel of B staying in L1 while all rows of A stream past (4 bytes a
@@ -58,7 +58,8 @@ struct GemmArgs {
   int64_t b_panel_stride;
   T* c;
   int64_t ldc;
-  bool accumulate;
+  const T* addend;
+  int64_t ld_addend;
   bool rows_outside;
   const Epilogue<T>* epilogue;
   const T* next_b = nullptr;
@@ -257,9 +258,10 @@ struct ResampleArgs {
 };
 
 // out[r * out_row + i] = activation(f(in[0], in[1], ..)) for r < rows, i < n, operand k's element at
-// in[k].data + r * in[k].row + i * in[k].step; step is 0 or 1. kMulAdd (in[0] * in[1] + in[2]) has three
-// operands, the others two. out may be an operand of the same strides. kMax and kMin give NaN if either is.
-enum class ElementwiseKind : int32_t { kAdd, kSub, kMul, kDiv, kMax, kMin, kMulAdd };
+// in[k].data + r * in[k].row + i * in[k].step; step is 0 or 1. kMulAdd (in[0] * in[1] + in[2]) and kAddAdd
+// have three operands, the others two. out may be an operand of the same strides. kMax and kMin give NaN if
+// either is.
+enum class ElementwiseKind : int32_t { kAdd, kSub, kMul, kDiv, kMax, kMin, kMulAdd, kAddAdd };
 template <class T>
 struct ElementwiseOperand {
   const T* data;
@@ -303,6 +305,19 @@ struct SoftmaxArgs {
   bool log;
 };
 
+// Strassen's sums (conv/strassen.cc) of pairs of rows, each of two halves of n: a11 = top[r], a12 = top[r] +
+// n, a21 = bottom[r], a22 = bottom[r] + n, for r < rows. Row r of s1 = a21 + a22, s2 = s1 - a11, s3 = a11 -
+// a21 and s4 = a12 - s2 is written at sums + r * sums_row, the next one's rows sums_stride after it. Returns
+// false if an element was not between -limit and limit; limit > 0.
+template <class T>
+struct StrassenSumsArgs {
+  int64_t rows, n;
+  const T *const *top, *const *bottom;
+  T* sums;
+  int64_t sums_row, sums_stride;
+  T limit;
+};
+
 template <class T>
 struct Kernels {
   int mr, nr;     // the register tile: mr rows x nr columns
@@ -319,6 +334,7 @@ struct Kernels {
   void (*resample)(const ResampleArgs<T>&);
   void (*winograd_input)(const WinogradInputArgs<T>&);
   bool (*winograd_output)(const WinogradOutputArgs<T>&);
+  bool (*strassen_sums)(const StrassenSumsArgs<T>&);
   void (*transpose)(const TransposeArgs<T>&);
   void (*activate)(const Activation&, const T* src, T* dst, int64_t n);  // src may equal dst
   void (*elementwise)(const ElementwiseArgs<T>&);

@@ -14,6 +14,7 @@
 #include "resample-inl.h"
 #include "simd.h"
 #include "softmax-inl.h"
+#include "strassen-inl.h"
 #include "transpose-inl.h"
 #include "window-inl.h"
 #include "winograd-inl.h"
@@ -54,6 +55,7 @@ constexpr Kernels<T> make_kernels() {
           .resample = &resample<T, kBytes>,
           .winograd_input = &winograd_input<T, kBytes>,
           .winograd_output = &winograd_output<T, kBytes>,
+          .strassen_sums = &strassen_sums<T, kBytes>,
           .transpose = &transpose<T, kBytes>,
           .activate = &activate<T, kBytes>,
           .elementwise = &elementwise<T, kBytes>,
