@@ -276,8 +276,9 @@ int run(int argc, char** argv) {
   Bench bench(options);
   bool any = false;
   for (const BenchLayer& layer : layers) {
-    const ConvGeometry g = make_geometry("layer", layer.x, layer.weight, layer.stride, layer.padding,
-                                         layer.dilation, layer.groups, "channels in the file");
+    const ConvGeometry g =
+        winograd_geometry(make_geometry("layer", layer.x, layer.weight, layer.stride, layer.padding,
+                                        layer.dilation, layer.groups, "channels in the file"));
     if (!served(g)) continue;
     any = true;
     plan_of(layer, g, options.tile);  // a tile that cannot be: before anything is timed

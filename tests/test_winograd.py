@@ -5,7 +5,20 @@ import onebyone as ob
 import pytest
 from helpers import Case, call_case, case_data, conv2d_torch, mismatch, to_layout, uniform
 
-KERNELS = [(3, 3), (2, 2), (5, 5), (7, 7), (1, 3), (3, 1), (1, 7), (7, 1), (2, 3), (1, 2), (5, 1)]
+KERNELS = [
+    (3, 3),
+    (2, 2),
+    (5, 5),
+    (7, 7),
+    (1, 3),
+    (3, 1),
+    (1, 7),
+    (7, 1),
+    (2, 3),
+    (1, 2),
+    (5, 1),
+    (4, 4),
+]
 PADDINGS = [0, 1, 3, ((0, 2), (1, 0)), "same", "valid"]
 
 
@@ -37,6 +50,8 @@ def cases():
         ((3, 3), (1, 2)),
         ((5, 2), (2, 1)),
         ((1, 3), (1, 2)),
+        ((7, 7), 2),
+        ((8, 4), 2),
     ]
     for i, (kernel, stride) in enumerate(strided):
         for j, padding in enumerate(PADDINGS):
@@ -149,17 +164,46 @@ def test_special_values_with_stride(layout, rng):
     ("kwargs", "kernel", "words"),
     [
         ({"stride": 3}, (3, 3), "strides 1 and 2"),
-        ({"stride": 2}, (1, 3), "of 3 to 6"),
-        ({"stride": 2}, (7, 7), "7x7"),
+        ({"stride": 2}, (1, 3), "of 3 to 8"),
+        ({"stride": 2}, (9, 9), "9x9"),
         ({"dilation": (1, 2)}, (3, 3), "dilation"),
         ({}, (1, 1), "not 1x1"),
-        ({}, (4, 3), "4x3"),
+        ({}, (6, 3), "6x3"),
         ({}, (9, 9), "9x9"),
     ],
 )
 def test_says_what_it_cannot_serve(kwargs, kernel, words):
-    x = np.ones((1, 4, 12, 12), np.float32)
-    w = np.ones((4, 4, *kernel), np.float32)
+    x = np.ones((1, 8, 12, 12), np.float32)
+    w = np.ones((4, 8, *kernel), np.float32)
     with pytest.raises(ValueError, match=words) as error:
         ob.conv2d(x, w, algorithm="winograd", **kwargs)
     assert "'auto' or 'direct'" in str(error.value)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_first_layers_of_plans_and_networks(layout):
+    """Few channels with stride 2: by Winograd where it is faster, but not for a single call."""
+    rng = np.random.default_rng(0)
+    x, w = uniform(rng, (1, 3, 64, 64), "float32"), uniform(rng, (64, 3, 7, 7), "float32")
+    options = {"stride": 2, "padding": 3, "layout": layout}
+    plan = ob.Conv2dPlan(w, input_shape=to_layout(x, layout).shape, **options)
+    assert plan.algorithm == "winograd" and "space-to-depth" in repr(plan)
+    once = ob.conv2d(to_layout(x, layout), w, **options)
+    np.testing.assert_array_equal(
+        once, ob.conv2d(to_layout(x, layout), w, **options, algorithm="direct")
+    )
+    np.testing.assert_allclose(plan(to_layout(x, layout)), once, atol=1e-4)
+
+
+def test_networks_read_the_first_image_as_it_lies(rng):
+    layer = ob.nn.Conv2d(3, 64, 7, stride=2, padding=3)
+    net = ob.compile(layer, (2, 3, 64, 60))
+    assert "space-to-depth" in repr(net)
+    assert "-> (2, 3, 64, 60): copy" not in repr(net), repr(net)
+    x = uniform(rng, (2, 3, 64, 60), "float32")
+    want = ob.conv2d(x, layer.weight, layer.bias, stride=2, padding=3)
+    np.testing.assert_allclose(net(x), want, atol=2e-5)
+    x[1, 2, 7, 9] = np.nan
+    np.testing.assert_array_equal(
+        np.isnan(net(x)), np.isnan(ob.conv2d(x, layer.weight, layer.bias, stride=2, padding=3))
+    )

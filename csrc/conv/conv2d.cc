@@ -68,7 +68,7 @@ ConvProblem Conv2d<T>::problem_of(const ConvSpec& spec, const std::array<int64_t
                       .residual = spec.residual,
                       .once = spec.once,
                       .exact = spec.exact,
-                      .in_network = spec.in_network};
+                      .role = spec.role};
   assert(spec.out_step == 0 || spec.out_step >= problem.output_step());
   problem.out_step = spec.out_step;
   return problem;

@@ -25,10 +25,10 @@ struct ConvSpec {
   Activation activation;
   bool residual = false;
   Algorithm algorithm = Algorithm::kAuto;
-  bool once = false;        // see ConvProblem
-  bool exact = false;       // see ConvProblem
-  bool in_network = false;  // see ConvProblem
-  int64_t out_step = 0;     // see ConvProblem
+  bool once = false;   // see ConvProblem
+  bool exact = false;  // see ConvProblem
+  ConvRole role = ConvRole::kAlone;
+  int64_t out_step = 0;  // see ConvProblem
 };
 
 // A convolution ready to run: weights packed, algorithm chosen. Holds copies; safe to run from several

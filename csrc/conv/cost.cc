@@ -29,6 +29,9 @@ constexpr double kL2 = 448 << 10, kL3 = 24 << 20;
 constexpr double kInputCycles = 6, kOutputCycles = 4.5, kLongLine = 1.15;
 // For each tile and run of four vectors a call; for each point of a run that ends within a vector its masks.
 constexpr double kTransformCycles = 60, kTransformVecs = 4, kMaskCycles = 15;
+// Moving an element from space to depth; Winograd's outputs, which are made channels last, to where they lie
+// channels first.
+constexpr double kFoldCycles = 0.7, kSpreadCycles = 1;
 // Strassen's four sums of four lines from L2, written back to it; a line of each quarter of the output that
 // is written seven times, read five times to be added to, and passed over twice.
 constexpr double kStrassenSumCycles = 24, kStrassenAddCycles = 20;
@@ -89,10 +92,11 @@ double products_per_channel(const WinogradTiles& tile) {
 }
 
 double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
-  const ConvGeometry& g = problem.geometry;
+  const ConvGeometry g = winograd_geometry(problem.geometry);
   const WinogradTiles tile(g, plan.tile_h, plan.tile_w, plan.lanes);
   const WinogradAxis &high = tile.high, &wide = tile.wide;
   const double groups = static_cast<double>(g.groups), element = problem.element_bytes;
+  const double row = static_cast<double>(tile.row);  // of products
   const double ic = static_cast<double>(round_up(g.group_ic(), plan.lanes));
   const double oc = static_cast<double>(round_up(g.group_oc(), plan.nr));
   const double tiles = static_cast<double>(g.batch * high.tiles() * wide.tiles());
@@ -105,7 +109,7 @@ double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const double columns = std::ceil(oc / static_cast<double>(plan.nc));
 
   const double products = groups * blocks * points * columns *
-                          gemm_cycles(plan, m * work / (tiles * points), oc / columns, phases * ic);
+                          gemm_cycles(plan, m * work / (tiles * points), oc / columns, phases * row);
   const double length = (high.points() > 6 ? kLongLine : 1) * (wide.points() > 6 ? kLongLine : 1);
   const double in = ic / plan.lanes, out = std::ceil(static_cast<double>(g.group_oc()) / plan.lanes);
   const double masks = g.group_ic() % plan.lanes ? kMaskCycles : 0;
@@ -113,7 +117,7 @@ double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const double transforms =
       groups * (work * length * (phases * (kInputCycles * in + masks) + kOutputCycles * out) +
                 tiles * calls * kTransformCycles);
-  const double filters = groups * products_per_channel(tile) * ic * oc * element;
+  const double filters = groups * products_per_channel(tile) * row * oc * element;
   const double stream =
       filters / kMemoryBytes +
       (blocks - 1) * (filters < kL2 ? 0 : filters / (filters < kL3 ? kL3Bytes : kMemoryBytes));
@@ -123,7 +127,14 @@ double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const double travels = std::max(block - kL2, 0.0) / block;
   const double traffic =
       travels * groups * work * (phases * ic * (2 + columns) + 3 * oc) * element / kL3Bytes;
-  return overlapped(products, stream + traffic) + overlapped(transforms, image_cycles(problem));
+  const double spreading = problem.layout == Layout::kNchw
+                               ? kSpreadCycles * static_cast<double>(g.batch * g.oc * g.out_pixels())
+                               : 0;
+  const double folding = folds_space_to_depth(problem.geometry)
+                             ? kFoldCycles * static_cast<double>(g.batch * g.ic * g.ih * g.iw)
+                             : 0;
+  return overlapped(products, stream + traffic) + overlapped(transforms, image_cycles(problem)) + folding +
+         spreading;
 }
 
 // Seven products of half the size along each side, by blocks; the sums of the image, which are written
@@ -174,7 +185,8 @@ double estimate_share_cycles(const ConvGeometry& g, const ConvPlan& plan, int el
   const double blocks = std::ceil(rows / static_cast<double>(plan.mc));
   const double compute = winograd ? winograd_share_cycles(g, plan, rows, columns, width)
                                   : blocks * gemm_cycles(plan, rows / blocks, n, taps * ic);
-  const double weights = winograd ? products_per_channel({g, plan.tile_h, plan.tile_w, plan.lanes}) : taps;
+  const double weights =
+      winograd ? products_per_channel({winograd_geometry(g), plan.tile_h, plan.tile_w, plan.lanes}) : taps;
   const double pixels = winograd ? rows * plan.tile_h * plan.tile_w : rows;
   // The steps before and after share pixels: what this one shares by channels changes hands.
   const double foreign = std::max(0.0, 1 - n / static_cast<double>(share.channels));
@@ -199,7 +211,8 @@ double estimate_preparation_cycles(const ConvProblem& problem, const ConvPlan& p
   const ConvGeometry& g = problem.geometry;
   const double filters = static_cast<double>(g.oc * g.group_ic());
   if (plan.algorithm != Algorithm::kWinograd) return kPackCycles * filters * static_cast<double>(g.taps());
-  return filters * (kFilterPointCycles * products_per_channel({g, plan.tile_h, plan.tile_w, plan.lanes}) +
+  return filters * (kFilterPointCycles *
+                        products_per_channel({winograd_geometry(g), plan.tile_h, plan.tile_w, plan.lanes}) +
                     2 * kPackCycles * static_cast<double>(g.taps()));
 }
 

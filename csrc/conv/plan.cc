@@ -34,8 +34,11 @@ constexpr double kCyclesPerPiece = 60000;
 constexpr int64_t kMostPieces = 8, kPieceColumns = 64;
 // What estimates are printed in: milliseconds of one core at 3 GHz.
 constexpr double kCyclesPerMs = 3e6;
-// With fewer channels on either side the transforms cost more than they save.
-constexpr int64_t kWinogradChannels = 8;
+// With fewer output channels the transforms cost more than they save, with fewer input channels products wait
+// for what they read and write.
+constexpr int64_t kWinogradInputs = 3, kWinogradOutputs = 8;
+// One call over fewer channels keeps the smaller error of the direct method: it has little to save.
+constexpr int64_t kWinogradOnceInputs = 8;
 // Less work than this, 20 us on one AVX2 core, keeps the smaller error of the direct method.
 constexpr int64_t kWinogradMacs = 1'000'000;
 // Of a block of Strassen's, in two halves of four AVX-512 tiles.
@@ -83,7 +86,8 @@ bool strassen_serves(const ConvProblem& problem) {
   return problem.layout == Layout::kNhwc && g.taps() == 1 && g.groups == 1 && g.ic > 0 && g.ic % 2 == 0 &&
          g.oc % 2 == 0;
 }
-bool winograd_serves(const ConvGeometry& g) {
+bool winograd_serves(const ConvGeometry& plain) {
+  const ConvGeometry g = winograd_geometry(plain);
   return g.dilation.h == 1 && g.dilation.w == 1 && g.taps() > 1 &&
          largest_winograd_tile(g.kh, g.stride.h) > 0 && largest_winograd_tile(g.kw, g.stride.w) > 0;
 }
@@ -215,8 +219,8 @@ void check_algorithm(const std::string& op, const ConvProblem& problem) {
          g.stride.w, ") and dilation (", g.dilation.h, ", ", g.dilation.w, "); use 'auto' or 'direct'");
   if (!winograd_serves(g))
     fail(op,
-         ": algorithm 'winograd' serves kernels with sides of 1, 2, 3, 5 or 7 where the stride is 1, not "
-         "1x1, and of 3 to 6 where it is 2; weight's is ",
+         ": algorithm 'winograd' serves kernels with sides of 1 to 5 or 7 where the stride is 1, not 1x1, "
+         "and of 3 to 8 where it is 2; weight's is ",
          g.kh, "x", g.kw, " (weight.shape[2:]), stride (", g.stride.h, ", ", g.stride.w,
          "); use 'auto' or 'direct'");
 }
@@ -283,10 +287,11 @@ bool is_rough(const WinogradAxis& side) { return side.tile > kFineTile && side.p
 void plan_winograd(const ConvProblem& problem, ConvPlan& plan) {
   constexpr int kTiles[] = {2, 3, 4, 5, 6};
   constexpr int64_t kRows[] = {12, 24, 48, 96, 192};
-  const ConvGeometry& g = problem.geometry;
+  const ConvGeometry g = winograd_geometry(problem.geometry);
   const int most_h = largest_winograd_tile(g.kh, g.stride.h);
   const int most_w = largest_winograd_tile(g.kw, g.stride.w);
   plan.nc = std::max<int64_t>(kWinogradColumns, plan.nr);
+  plan.space_to_depth = folds_space_to_depth(problem.geometry);
   double least = HUGE_VAL;
   const auto keep_cheapest = [&](const ConvProblem& of, const ConvPlan& candidate) {
     const WinogradTiles tiles(g, candidate.tile_h, candidate.tile_w, candidate.lanes);
@@ -337,15 +342,16 @@ Algorithm choose(const ConvProblem& problem, const ConvPlan& tile) {
            (problem.once ? estimate_preparation_cycles(problem, plan) : 0);
   };
   if (g.taps() == 1) {
-    if (problem.exact || !problem.in_network || !strassen_serves(problem) || is_single_pixel(g))
+    if (problem.exact || problem.role != ConvRole::kStep || !strassen_serves(problem) || is_single_pixel(g))
       return Algorithm::kGemm;
     return kStrassenGain * cost(Algorithm::kStrassen, plan_strassen) < cost(Algorithm::kGemm, plan_direct)
                ? Algorithm::kStrassen
                : Algorithm::kGemm;
   }
-  if (problem.exact || one_image(problem).geometry.macs() < kWinogradMacs ||
-      has_narrow_groups(g, problem.layout, tile) || !winograd_serves(g) || g.group_ic() < kWinogradChannels ||
-      g.group_oc() < kWinogradChannels)
+  if (problem.exact || problem.role == ConvRole::kStage ||
+      one_image(problem).geometry.macs() < kWinogradMacs || has_narrow_groups(g, problem.layout, tile) ||
+      !winograd_serves(g) || g.group_ic() < (problem.once ? kWinogradOnceInputs : kWinogradInputs) ||
+      g.group_oc() < kWinogradOutputs)
     return Algorithm::kDirect;
   return kWinogradGain * cost(Algorithm::kWinograd, plan_winograd) < cost(Algorithm::kDirect, plan_direct)
              ? Algorithm::kWinograd
@@ -409,6 +415,7 @@ std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threa
     if (plan.mc) text << " mc=" << plan.mc;
     if (plan.nc) text << " nc=" << plan.nc;
     if (plan.tile_h) text << " tile=" << plan.tile_h << "x" << plan.tile_w;
+    if (plan.space_to_depth) text << " space-to-depth";
     if (plan.filter_rows) text << " rows";
     if (plan.dot) text << " dot";
     if (plan.few_channels) text << " few-channels";

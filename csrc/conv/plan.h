@@ -18,6 +18,10 @@ inline constexpr Algorithm kAlgorithms[] = {Algorithm::kAuto,     Algorithm::kGe
                                             Algorithm::kReference};
 const char* to_string(Algorithm algorithm);
 
+// What kAuto may choose from: by itself, a 1x1 convolution errs as plain sums do; as a step of a network it
+// may be Strassen's; as a stage of a chain it must have parts (ConvAlgorithm::run_part).
+enum class ConvRole { kAlone, kStep, kStage };
+
 // What is asked for.
 struct ConvProblem {
   ConvGeometry geometry;
@@ -28,8 +32,7 @@ struct ConvProblem {
   bool residual = false;
   bool once = false;   // for one call: preparing the weights counts
   bool exact = false;  // kAuto chooses no algorithm with larger rounding errors than the direct one
-  bool in_network =
-      false;  // unless exact, kAuto may choose Strassen's: 1x1 alone is as accurate as plain sums
+  ConvRole role = ConvRole::kAlone;
   // Elements between pixels (NHWC) or images (NCHW) of the output and the residual, for those that are part
   // of a wider image; 0: they are contiguous.
   int64_t out_step = 0;
@@ -86,6 +89,8 @@ struct ConvPlan {
   int64_t nc = 0;      // NCHW: pixels packed per cache block; depthwise, narrow groups: channels that vectors
                        // divide; Winograd: output channels per block
   int tile_h = 0, tile_w = 0;  // Winograd: outputs per tile along each side
+  bool space_to_depth =
+      false;                   // Winograd: of the folded image (space_to_depth.h), which may have any strides
   bool dot = false;            // 1x1 from one pixel to one: dot products with the weights as they are
   bool narrow_groups = false;  // the depthwise kernels serve groups of a few channels
   bool few_channels = false;   // NCHW: an image of a few channels, by bands (few_channels.cc)

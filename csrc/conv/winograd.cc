@@ -29,13 +29,16 @@ namespace {
 // Channels that a strip of a channels-first image is transposed by: 6 rows x 30 pixels of them are 46 KB.
 // Where the stride doubles the pixels, half as many.
 constexpr int64_t kStripChannels = 64;
+// Of an image from space to depth, for each thread at least: 115 of 12 channels are 6 KB.
+constexpr int64_t kFoldedRows = 8;
 
 template <class T>
 class Winograd final : public ConvAlgorithm<T> {
  public:
   Winograd(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
            const ConvWeights<T>& weights, typename ExactFallback<T>::Make make_exact)
-      : g_(problem.geometry),
+      : plain_(problem.geometry),
+        g_(winograd_geometry(plain_)),
         nhwc_(problem.layout == Layout::kNhwc),
         plan_(plan),
         kernels_(kernels),
@@ -45,7 +48,7 @@ class Winograd final : public ConvAlgorithm<T> {
         high_(tiles_.high),
         wide_(tiles_.wide),
         panels_(ceil_div(g_.group_oc(), plan.nr)),
-        filters_(winograd_filters(g_, weights.weight, tiles_, plan.nr)),
+        filters_(make_filters(weights.weight)),
         bias_(pack_bias(g_, weights, plan.nr)),
         zeros_(g_.ic),
         exact_(std::move(make_exact)) {
@@ -70,17 +73,43 @@ class Winograd final : public ConvAlgorithm<T> {
     if (tiles == 0 || column_units == 0) return;
     const TaskGrid grid = split_output(g_, plan_, kElement, tiles, column_units, products_row(), threads);
     typename ExactFallback<T>::Flags overflowed(g_.batch);
+    const AlignedBuffer<T> folded = fold(x, threads);
+    const ImageView<const T> image = folds() ? folded_view(folded.data()) : x;
     parallel_for(grid.tasks(), threads, [&](int64_t task) {
-      run_task({x, residual, out, overflowed.data()}, task_range(grid, tiles, column_units, 1, task));
+      run_task({image, residual, out, overflowed.data()}, task_range(grid, tiles, column_units, 1, task));
     });
     // An infinity or NaN spreads over its whole tile here: such images are convolved directly.
-    exact_.run(overflowed, g_, x, residual, out, (nhwc_ ? g_.out_pixels() : 1) * step_, threads, [this] {
-      return typename ExactFallback<T>::Weights{winograd_weights(g_, filters_, tiles_, plan_.nr),
+    exact_.run(overflowed, plain_, x, residual, out, (nhwc_ ? g_.out_pixels() : 1) * step_, threads, [this] {
+      std::vector<T> weight = winograd_weights(g_, filters_, tiles_, plan_.nr);
+      return typename ExactFallback<T>::Weights{folds() ? depth_to_space(plain_, weight) : std::move(weight),
                                                 unpack_bias(g_, bias_, plan_.nr)};
     });
   }
 
  private:
+  // ---- images and weights from space to depth ----
+
+  bool folds() const { return folds_space_to_depth(plain_); }
+  AlignedBuffer<T> make_filters(const ImageView<const T>& weight) const {
+    if (!folds()) return winograd_filters(g_, weight, tiles_, plan_.nr);
+    const std::vector<T> own = space_to_depth(plain_, weight);
+    const int64_t sc = g_.taps(), sn = g_.ic * sc;
+    return winograd_filters<T>(g_, {own.data(), g_.oc, g_.ic, g_.kh, g_.kw, sn, sc, g_.kw, 1}, tiles_,
+                               plan_.nr);
+  }
+  AlignedBuffer<T> fold(const ImageView<const T>& x, int threads) const {
+    if (!folds()) return {};
+    AlignedBuffer<T> folded(g_.batch * g_.ih * g_.iw * g_.ic);
+    parallel_ranges(g_.batch * g_.ih, kFoldedRows, threads, [&](int64_t begin, int64_t end) {
+      space_to_depth(plain_, x, begin, end, folded.data());
+    });
+    return folded;
+  }
+  ImageView<const T> folded_view(const T* data) const {
+    const int64_t sw = g_.ic, sh = g_.iw * sw;
+    return {data, g_.batch, g_.ic, g_.ih, g_.iw, g_.ih * sh, 1, sh, sw};
+  }
+
   struct Tensors {
     const ImageView<const T>& x;
     const T* residual;
@@ -390,7 +419,8 @@ class Winograd final : public ConvAlgorithm<T> {
                                      .epilogue = &epilogue});
   }
 
-  const ConvGeometry g_;
+  const ConvGeometry plain_;  // as asked for
+  const ConvGeometry g_;      // as the tiles cover it
   const bool nhwc_;
   const ConvPlan plan_;
   const Kernels<T>& kernels_;

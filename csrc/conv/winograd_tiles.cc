@@ -46,7 +46,7 @@ std::vector<double> tap_matrix(int64_t taps) {
 int largest_winograd_tile(int64_t kernel, int64_t stride) {
   if (kernel == 1 && stride == 1) return 1;
   // A phase of one tap saves nothing, and those of longer filters are rare.
-  if (stride > 2 || (stride == 2 && (kernel < 3 || kernel > 6))) return 0;
+  if (stride > 2 || (stride == 2 && (kernel < 3 || kernel > 8))) return 0;
   const int64_t taps = ceil_div(kernel, stride);
   if (taps >= kWinogradPoints || !winograd_serves_taps(static_cast<int>(taps))) return 0;
   return kWinogradPoints + 1 - static_cast<int>(taps);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "conv/algorithm.h"
+#include "conv/space_to_depth.h"
 #include "core/aligned_buffer.h"
 #include "core/int_math.h"
 
@@ -54,6 +55,11 @@ struct WinogradAxis {
     return full_tiles() * products() + (edge > 0 ? phases_before(edge_points()) : 0);
   }
 };
+
+// What the tiles cover: the convolution itself, or what it becomes (space_to_depth.h).
+inline ConvGeometry winograd_geometry(const ConvGeometry& g) {
+  return folds_space_to_depth(g) ? space_to_depth(g) : g;
+}
 
 // Largest tile that the kernels serve for a side of the filter; 0 if none.
 int largest_winograd_tile(int64_t kernel, int64_t stride);

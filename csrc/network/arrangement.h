@@ -32,9 +32,9 @@ Arrangement arrange(const Graph<T>& graph, const StepMaker<T>& maker);
 // What a convolution of the graph is asked for (StepMaker::conv_spec).
 template <class T>
 ConvSpec conv_spec_of(const Graph<T>& graph, const StepMaker<T>& maker, const Node<T>& node,
-                      const ConvOp<T>& op, int64_t out_step) {
+                      const ConvOp<T>& op, int64_t out_step, ConvRole role) {
   return maker.conv_spec(node.name, op, graph.shape(node.inputs[0]), node.inputs.size() > op.residual_at(),
-                         out_step);
+                         out_step, role);
 }
 
 }  // namespace onebyone

@@ -35,8 +35,8 @@ class Compiler {
  private:
   using NodeT = Node<T>;
 
-  ConvSpec spec_of(const NodeT& node, const ConvOp<T>& op, int64_t out_step) const {
-    return conv_spec_of(graph_, maker_, node, op, out_step);
+  ConvSpec spec_of(const NodeT& node, const ConvOp<T>& op, int64_t out_step, ConvRole role) const {
+    return conv_spec_of(graph_, maker_, node, op, out_step, role);
   }
 
   // ---- places ----
@@ -198,7 +198,9 @@ class Compiler {
     std::vector<const NodeT*> stages{&node};
     const std::vector<int>& before = arranged_.before_in_chain;
     for (int i = before[now_]; i != kNoNode; i = before[i]) stages.insert(stages.begin(), &graph_.nodes()[i]);
-    std::vector<Slot> inputs{with_channels_last(stages[0]->inputs[0])};
+    const bool any_strides =
+        stages.size() == 1 && maker_.conv_plan(spec_of(node, op, 0, ConvRole::kStep), op).space_to_depth;
+    std::vector<Slot> inputs{any_strides ? at(node.inputs[0]) : with_channels_last(stages[0]->inputs[0])};
     if (op.scaled) {
       const Slot factors = at(node.inputs[1]);
       inputs.push_back(is_dense(factors, row_major()) ? factors : dense_copy(factors, row_major()));
@@ -207,7 +209,7 @@ class Compiler {
       std::vector<std::pair<ConvSpec, const ConvOp<T>*>> specs;
       for (const NodeT* stage : stages) {
         const auto& conv = std::get<ConvOp<T>>(stage->op);
-        specs.emplace_back(spec_of(*stage, conv, stage == &node ? step : 0), &conv);
+        specs.emplace_back(spec_of(*stage, conv, stage == &node ? step : 0, ConvRole::kStage), &conv);
       }
       return maker_.chain(specs, out);
     };
@@ -216,7 +218,8 @@ class Compiler {
       return;
     }
     emit_product(node, std::move(inputs), channels_last(), pixel_step, [&](int64_t step) {
-      return stages.size() == 1 ? maker_.conv(spec_of(node, op, step), op) : chain(step, Layout::kNhwc);
+      return stages.size() == 1 ? maker_.conv(spec_of(node, op, step, ConvRole::kStep), op)
+                                : chain(step, Layout::kNhwc);
     });
   }
 
@@ -229,7 +232,8 @@ class Compiler {
       return false;
     for (const NodeT* stage : stages) {
       const auto& conv = std::get<ConvOp<T>>(stage->op);
-      if (stage->inputs.size() > 1 || !Chain<T>::by_pixels(maker_.conv_plan(spec_of(*stage, conv, 0), conv)))
+      if (stage->inputs.size() > 1 ||
+          !Chain<T>::by_pixels(maker_.conv_plan(spec_of(*stage, conv, 0, ConvRole::kStage), conv)))
         return false;
     }
     const auto reads = [&](const NodeT& node) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "conv/cost.h"
 #include "network/chain.h"
 #include "network/slots.h"
 #include "ops/matmul.h"
@@ -82,6 +83,12 @@ class FoldedWeights {
   std::vector<T> weight_, bias_;
 };
 
+template <class T>
+ConvProblem problem_of(const ConvSpec& spec, const ConvOp<T>& op) {
+  const ImageView<const T>& w = op.weights.weight;
+  return Conv2d<T>::problem_of(spec, {w.batch, w.channels, w.height, w.width});
+}
+
 }  // namespace
 
 template <class T>
@@ -106,7 +113,7 @@ Step<T> StepMaker<T>::conv2d(const char* op, const ConvPtr& conv) const {
 
 template <class T>
 ConvSpec StepMaker<T>::conv_spec(const std::string& name, const ConvOp<T>& op, const Dims& x, bool residual,
-                                 int64_t out_step) const {
+                                 int64_t out_step, ConvRole role) const {
   return {.op = name.empty() ? "conv2d" : name,
           .x = {x[0], x[1], x[2], x[3]},
           .layout = Layout::kNhwc,
@@ -118,14 +125,18 @@ ConvSpec StepMaker<T>::conv_spec(const std::string& name, const ConvOp<T>& op, c
           .activation = op.activation,
           .residual = residual,
           .exact = exact_,
-          .in_network = !op.scaled,
+          .role = op.scaled ? ConvRole::kStage : role,
           .out_step = out_step};
 }
 
 template <class T>
 ConvPlan StepMaker<T>::conv_plan(const ConvSpec& spec, const ConvOp<T>& op) const {
-  const ImageView<const T>& w = op.weights.weight;
-  return make_plan(spec.op, Conv2d<T>::problem_of(spec, {w.batch, w.channels, w.height, w.width}), table_);
+  return make_plan(spec.op, problem_of(spec, op), table_);
+}
+
+template <class T>
+double StepMaker<T>::conv_cycles(const ConvSpec& spec, const ConvOp<T>& op) const {
+  return estimate_cycles(problem_of(spec, op), conv_plan(spec, op));
 }
 
 template <class T>

@@ -21,9 +21,11 @@ class StepMaker {
   // What a convolution is asked for: x channels last (shape (N, C, H, W)), the output's pixels out_step apart
   // (0: contiguous).
   ConvSpec conv_spec(const std::string& name, const ConvOp<T>& op, const Dims& x, bool residual,
-                     int64_t out_step) const;
+                     int64_t out_step, ConvRole role) const;
   // The plan that it would get.
   ConvPlan conv_plan(const ConvSpec& spec, const ConvOp<T>& op) const;
+  // What it should cost (conv/cost.h).
+  double conv_cycles(const ConvSpec& spec, const ConvOp<T>& op) const;
   Step<T> conv(const ConvSpec& spec, const ConvOp<T>& op) const;
   // Convolutions after each other (chain.h). Channels first: made by pixels alone, without a residual.
   Step<T> chain(const std::vector<std::pair<ConvSpec, const ConvOp<T>*>>& stages, Layout layout) const;

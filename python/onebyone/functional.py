@@ -73,7 +73,7 @@ def conv2d(
         in layout "NHWC": an eighth fewer multiplications, by Strassen's algorithm in Winograd's
         form; rounding errors two to three times those of "gemm"), "direct" (implicit GEMM,
         arXiv 1907.02129),
-        "winograd" (dilation 1; kernel sides of 1, 2, 3, 5 and 7 with stride 1, of 3 to 6 with
+        "winograd" (dilation 1; kernel sides of 1 to 5 and 7 with stride 1, of 3 to 8 with
         stride 2; arXiv 1509.09308),
         "depthwise" (groups of one channel), "reference" (plain loops). One that cannot serve the
         shape is a ValueError that says why. "auto" may choose Winograd's, and in a network of

@@ -284,7 +284,7 @@ __attribute__((noinline)) typename S::Vec output_width(const WinogradOutputArgs<
   return suspect;
 }
 
-// The passes by number of points (of the input with infinity or without) and outputs. Filters of 2, 3, 5 and
+// The passes by number of points (of the input with infinity or without) and outputs. Filters of 2 to 5 and
 // 7 taps (and 1: no transform along that side).
 template <class S>
 struct WinogradPasses {

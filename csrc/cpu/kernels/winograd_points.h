@@ -24,9 +24,7 @@ constexpr double winograd_denominator(int i, int n) {
 }
 
 // Taps of a filter's side that the transforms serve; 1 is left as it is.
-constexpr bool winograd_serves_taps(int taps) {
-  return taps == 1 || taps == 2 || taps == 3 || taps == 5 || taps == 7;
-}
+constexpr bool winograd_serves_taps(int taps) { return (taps >= 1 && taps <= 5) || taps == 7; }
 
 // Filters are divided by this, fixed for each point: the denominator in tiles of six points, the most used
 // (of eight for the points that six do not have), whose input transform then needs no division.
