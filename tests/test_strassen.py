@@ -20,7 +20,7 @@ def relative_rms(y, expected):
 
 @pytest.mark.parametrize(
     ("batch", "channels", "filters", "size"),
-    [(1, 2, 2, (1, 1)), (2, 64, 96, (7, 7)), (1, 1024, 256, (14, 14)), (3, 18, 70, (5, 23))],
+    [(1, 2, 2, (1, 1)), (2, 64, 96, (7, 7)), (1, 1024, 256, (14, 14)), (3, 18, 71, (5, 23))],
 )
 @pytest.mark.parametrize("activation", [None, "relu", "silu"])
 def test_agrees_with_float64(rng, dtype, batch, channels, filters, size, activation):
@@ -53,7 +53,6 @@ def test_stride_views_and_out(rng):
     ("channels", "filters", "kernel", "groups", "layout", "word"),
     [
         (5, 8, 1, 1, "NHWC", "from 5"),
-        (8, 7, 1, 1, "NHWC", "to 7"),
         (8, 8, 3, 1, "NHWC", "3x3"),
         (8, 8, 1, 2, "NHWC", "2 groups"),
         (8, 8, 1, 1, "NCHW", "layout NCHW"),

@@ -143,7 +143,8 @@ double strassen_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const ConvGeometry& g = problem.geometry;
   const double pixels = static_cast<double>(g.batch * g.out_pixels());
   const double blocks = std::ceil(pixels / static_cast<double>(plan.mc));
-  const double m = pixels / blocks / 2, n = static_cast<double>(g.oc) / 2, k = static_cast<double>(g.ic) / 2;
+  const double m = pixels / blocks / 2, k = static_cast<double>(g.ic) / 2;
+  const double n = static_cast<double>(round_up(ceil_div(g.oc, 2), plan.lanes));
   const double products = 7 * gemm_cycles(plan, m, n, k);
   const double lines = m * problem.element_bytes / kCacheLine;
   const double sums = lines * (kStrassenSumCycles * k + kStrassenAddCycles * n);

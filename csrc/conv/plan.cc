@@ -83,8 +83,7 @@ bool has_few_channels(const ConvProblem& problem) {
 }
 bool strassen_serves(const ConvProblem& problem) {
   const ConvGeometry& g = problem.geometry;
-  return problem.layout == Layout::kNhwc && g.taps() == 1 && g.groups == 1 && g.ic > 0 && g.ic % 2 == 0 &&
-         g.oc % 2 == 0;
+  return problem.layout == Layout::kNhwc && g.taps() == 1 && g.groups == 1 && g.ic > 0 && g.ic % 2 == 0;
 }
 bool winograd_serves(const ConvGeometry& plain) {
   const ConvGeometry g = winograd_geometry(plain);
@@ -209,7 +208,7 @@ void check_algorithm(const std::string& op, const ConvProblem& problem) {
          " (weight.shape[2:]); use 'auto' or 'direct'");
   if (algorithm == Algorithm::kStrassen && !strassen_serves(problem))
     fail(op,
-         ": algorithm 'strassen' serves 1x1 kernels of one group between even numbers of channels in layout "
+         ": algorithm 'strassen' serves 1x1 kernels of one group over even numbers of channels in layout "
          "NHWC, got ",
          g.kh, "x", g.kw, " in ", g.groups, " groups from ", g.ic, " to ", g.oc, " channels in layout ",
          problem.layout == Layout::kNhwc ? "NHWC" : "NCHW", "; use 'auto' or 'direct'");

@@ -47,14 +47,19 @@ class Strassen final : public ConvAlgorithm<T> {
         activation_(problem.activation),
         step_(problem.output_step()),
         depth_(g_.ic / 2),
-        columns_(g_.oc / 2),
-        panels_(ceil_div(columns_, plan.nr)),
+        left_(std::min(round_up(ceil_div(g_.oc, 2), kernels.lanes), g_.oc)),
+        right_(g_.oc - left_),
+        panels_(ceil_div(left_, plan.nr)),
         k_blocks_(split_k(1, depth_, plan.kc)),
         weight_(panels_ * kProducts * depth_ * plan.nr),
-        bias_(pack_bias(halves(), weights, plan.nr)),
+        bias_(weights.bias ? 2 * panels_ * plan.nr : 0),
         zeros_(g_.ic),
         exact_(std::move(make_exact)) {
     std::fill_n(zeros_.data(), zeros_.size(), T(0));
+    for (int64_t i = 0; i < bias_.size(); ++i) {
+      const int64_t oc = output_channel(i / (panels_ * plan.nr), i % (panels_ * plan.nr));
+      bias_[i] = oc < 0 ? T(0) : weights.bias[oc * weights.bias_stride];
+    }
     const double largest = pack(weights.weight);
     // |s| <= 4 |a|, and each u is a sum of at most four products of `depth_`.
     const double bound = static_cast<double>(std::numeric_limits<T>::max()) /
@@ -73,16 +78,14 @@ class Strassen final : public ConvAlgorithm<T> {
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
     const int64_t pixels = g_.out_pixels(), blocks = g_.batch * image_blocks();
-    if (blocks == 0 || pixels == 0) return;
+    if (blocks == 0 || pixels == 0 || g_.oc == 0) return;
     typename ExactFallback<T>::Flags overflowed(g_.batch);
     TaskGrid grid = split_tasks(blocks, panels_, threads);
     if (grid.tasks() > 1) grid.row_pieces = std::clamp<int64_t>(blocks / grid.rows, 1, kTasksPerThread);
     parallel_for(grid.tasks(), threads, [&](int64_t task) {
       run_task({x, residual, out, overflowed.data()}, task_range(grid, blocks, panels_, 1, task));
     });
-    exact_.run(overflowed, g_, x, residual, out, pixels * step_, threads, [this] {
-      return typename ExactFallback<T>::Weights{unpack(), unpack_bias(halves(), bias_, plan_.nr)};
-    });
+    exact_.run(overflowed, g_, x, residual, out, pixels * step_, threads, [this] { return unpack(); });
   }
 
  private:
@@ -106,11 +109,10 @@ class Strassen final : public ConvAlgorithm<T> {
 
   static constexpr int64_t kElement = sizeof(T);
 
-  // As two groups: each half of the output channels begins a panel.
-  ConvGeometry halves() const {
-    ConvGeometry g = g_;
-    g.groups = 2;
-    return g;
+  // The right half of the output channels may be the smaller one, so that it begins with a vector. -1: none.
+  int64_t output_channel(int64_t half, int64_t column) const {
+    if (column >= (half ? right_ : left_)) return -1;
+    return half * left_ + column;
   }
 
   // Of every image alike, so that its results do not depend on the batch or on threads.
@@ -180,10 +182,10 @@ class Strassen final : public ConvAlgorithm<T> {
                                    .limit = limit_});
   }
 
-  // One of the products, of all panels, added to `addend` (or zeros) and finished.
+  // One of the products, of n columns from a panel on, added to `addend` (or zeros) and finished.
   struct Operands {
     Product product;
-    int64_t rows;
+    int64_t rows, n;
     const T* const* a;
     int64_t a_offset;
     T* c;
@@ -194,7 +196,8 @@ class Strassen final : public ConvAlgorithm<T> {
 
   void multiply(const Tensors& t, const Block& block, int64_t panel, int64_t panel_end,
                 const Scratch& s) const {
-    const int64_t column = panel * plan_.nr, n = std::min(panel_end * plan_.nr, columns_) - column;
+    const int64_t column = panel * plan_.nr, n = std::min(panel_end * plan_.nr, left_) - column;
+    const int64_t right = std::max<int64_t>(std::min(panel_end * plan_.nr, right_) - column, 0);
     const int64_t row = products_row(), upper = block.upper, lower = block.lower;
     const T* const* const top = s.pixels;
     const T* const* const bottom = s.pixels + upper;
@@ -211,19 +214,19 @@ class Strassen final : public ConvAlgorithm<T> {
     const Epilogue<T> c11 = finish(0, at), c21 = finish(0, below);
     Epilogue<T> biased;  // both c12 and c22 have it from p5
     biased.bias_n = finish(1, at).bias_n;
-    Epilogue<T> c12 = finish(1, at + columns_);
+    Epilogue<T> c12 = finish(1, at + left_);
     c12.bias_n = nullptr;
-    const auto gemm = [&](const Operands& o) { product(panel, n, o); };
-    gemm({kP1, upper, top, 0, s.u, row, nullptr, nullptr});
-    gemm({kP2, upper, top, depth_, t.out + at, step_, s.u, &c11});
-    gemm({kP6, upper, sums(2), 0, s.u, row, s.u, nullptr});
-    gemm({kP7, upper, sums(3), 0, s.u3, row, s.u, nullptr});
-    gemm({kP4, lower, bottom, depth_, t.out + below, step_, s.u3, &c21});
-    gemm({kP5, upper, sums(1), 0, s.p5, row, nullptr, &biased});
-    add(upper, n, s.u, row, nullptr, s.p5, s.u, row, {});
-    gemm({kP3, upper, sums(4), 0, t.out + at + columns_, step_, s.u, &c12});
-    add(lower, n, s.u3, row, t.residual ? t.residual + below + columns_ : nullptr, s.p5,
-        t.out + below + columns_, step_, activation_);
+    const auto gemm = [&](const Operands& o) { product(panel, o); };
+    gemm({kP1, upper, n, top, 0, s.u, row, nullptr, nullptr});
+    gemm({kP2, upper, n, top, depth_, t.out + at, step_, s.u, &c11});
+    gemm({kP6, upper, n, sums(2), 0, s.u, row, s.u, nullptr});
+    gemm({kP7, upper, n, sums(3), 0, s.u3, row, s.u, nullptr});
+    gemm({kP4, lower, n, bottom, depth_, t.out + below, step_, s.u3, &c21});
+    gemm({kP5, upper, right, sums(1), 0, s.p5, row, nullptr, &biased});
+    add(upper, right, s.u, row, nullptr, s.p5, s.u, row, {});
+    gemm({kP3, upper, right, sums(4), 0, t.out + at + left_, step_, s.u, &c12});
+    add(lower, right, s.u3, row, t.residual ? t.residual + below + left_ : nullptr, s.p5,
+        t.out + below + left_, step_, activation_);
   }
 
   // out = a + b + residual, activated; the residual lies as out.
@@ -238,13 +241,13 @@ class Strassen final : public ConvAlgorithm<T> {
                           .activation = activation});
   }
 
-  void product(int64_t panel, int64_t n, const Operands& o) const {
+  void product(int64_t panel, const Operands& o) const {
     const T* const b = weight_.data() + (panel * kProducts + o.product) * depth_ * plan_.nr;
     for (const KBlock& k : k_blocks_) {
       const bool first = &k == &k_blocks_.front(), last = &k == &k_blocks_.back();
       const T* const here = b + k.channel * plan_.nr;
       kernels_.gemm({.m = o.rows,
-                     .n = n,
+                     .n = o.n,
                      .taps = 1,
                      .kc = k.channels,
                      .a_rows = o.a,
@@ -276,11 +279,10 @@ class Strassen final : public ConvAlgorithm<T> {
     for (int64_t panel = 0; panel < panels_; ++panel)
       for (int64_t k = 0; k < depth_; ++k)
         for (int64_t j = 0; j < plan_.nr; ++j) {
-          const int64_t column = panel * plan_.nr + j, at = k * plan_.nr + j;
-          const auto weight = [&](int64_t row_half, int64_t column_half) {
-            if (column >= columns_) return 0.0;
-            return static_cast<double>(
-                w.data[(column + column_half * columns_) * w.sn + (k + row_half * depth_) * w.sc]);
+          const int64_t at = k * plan_.nr + j;
+          const auto weight = [&](int64_t row_half, int64_t half) {
+            const int64_t oc = output_channel(half, panel * plan_.nr + j);
+            return oc < 0 ? 0.0 : static_cast<double>(w.data[oc * w.sn + (k + row_half * depth_) * w.sc]);
           };
           const double b11 = weight(0, 0), b12 = weight(0, 1), b21 = weight(1, 0), b22 = weight(1, 1);
           const double t1 = b12 - b11, t2 = b22 - t1, t3 = b22 - b12, t4 = t2 - b21;
@@ -300,34 +302,37 @@ class Strassen final : public ConvAlgorithm<T> {
     return largest;
   }
 
-  // The weights again, (oc, ic): b12 = b22 - t3.
-  std::vector<T> unpack() const {
-    std::vector<T> weight(g_.oc * g_.ic);
-    for (int64_t column = 0; column < columns_; ++column)
+  // The weights again: b12 = b22 - t3.
+  typename ExactFallback<T>::Weights unpack() const {
+    typename ExactFallback<T>::Weights own;
+    own.weight.resize(g_.oc * g_.ic);
+    for (int64_t oc = 0; oc < g_.oc; ++oc) {
+      const int64_t half = oc >= left_, column = oc - half * left_, panel = column / plan_.nr;
+      if (bias_.size()) own.bias.push_back(bias_[half * panels_ * plan_.nr + column]);
       for (int64_t k = 0; k < depth_; ++k) {
         const auto packed_at = [&](Product product) {
-          return weight_[(column / plan_.nr * kProducts + product) * depth_ * plan_.nr + k * plan_.nr +
+          return weight_[(panel * kProducts + product) * depth_ * plan_.nr + k * plan_.nr +
                          column % plan_.nr];
         };
-        T* const left = weight.data() + column * g_.ic + k;
-        T* const right = left + columns_ * g_.ic;
-        left[0] = packed_at(kP1);
-        left[depth_] = packed_at(kP2);
-        right[0] = packed_at(kP3) - packed_at(kP7);
-        right[depth_] = packed_at(kP3);
+        T* const weight = own.weight.data() + oc * g_.ic + k;
+        weight[0] = half ? packed_at(kP3) - packed_at(kP7) : packed_at(kP1);
+        weight[depth_] = half ? packed_at(kP3) : packed_at(kP2);
       }
-    return weight;
+    }
+    return own;
   }
 
   const ConvGeometry g_;
   const ConvPlan plan_;
   const Kernels<T>& kernels_;
   const Activation activation_;
-  const int64_t step_;                      // between pixels of out
-  const int64_t depth_, columns_, panels_;  // of a half
+  const int64_t step_;          // between pixels of out
+  const int64_t depth_;         // of a half
+  const int64_t left_, right_;  // output channels of the halves
+  const int64_t panels_;        // of each
   const std::vector<KBlock> k_blocks_;
   AlignedBuffer<T> weight_;
-  const AlignedBuffer<T> bias_;
+  AlignedBuffer<T> bias_;
   AlignedBuffer<T> zeros_;
   T limit_ = 0;  // of the image's magnitudes, so that nothing overflows that would not without sums; or 0
   ExactFallback<T> exact_;

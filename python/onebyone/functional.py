@@ -69,7 +69,7 @@ def conv2d(
     layout
         "NCHW" or "NHWC": of ``x``, ``residual``, ``out`` and the result.
     algorithm
-        "auto", or one by name: "gemm" (1x1 only), "strassen" (1x1 between even numbers of channels
+        "auto", or one by name: "gemm" (1x1 only), "strassen" (1x1 over an even number of channels
         in layout "NHWC": an eighth fewer multiplications, by Strassen's algorithm in Winograd's
         form; rounding errors two to three times those of "gemm"), "direct" (implicit GEMM,
         arXiv 1907.02129),

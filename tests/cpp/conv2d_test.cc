@@ -193,7 +193,7 @@ class Checker {
     if (algorithm == Algorithm::kGemm) return kh == 1 && kw == 1;
     if (algorithm == Algorithm::kStrassen)
       return kh * kw == 1 && spec_.layout == Layout::kNhwc && spec_.groups == 1 && spec_.x.channels > 0 &&
-             spec_.x.channels % 2 == 0 && weight_.view.batch % 2 == 0;
+             spec_.x.channels % 2 == 0;
     if (algorithm != Algorithm::kWinograd) return true;
     return spec_.dilation.h == 1 && spec_.dilation.w == 1 && kh * kw > 1 &&
            largest_winograd_tile(kh, spec_.stride.h) > 0 && largest_winograd_tile(kw, spec_.stride.w) > 0;
