@@ -122,9 +122,6 @@ py::object linear(const py::object& x_object, const py::object& weight, const py
     fail(op, ": weight expects ", weights.weight.shape(1), " features (weight.shape[1]), x has ", features,
          " (x.shape[-1])");
 
-  // The rows of x are the pixels of one channels-last image; or images, where dot products with the weights
-  // in place take less time than packing them.
-  constexpr py::ssize_t kFewRows = 16;
   Shape shape(x.shape(), x.shape() + x.ndim());
   const py::ssize_t rows =
       std::accumulate(shape.begin(), shape.end() - 1, py::ssize_t{1}, std::multiplies<>());

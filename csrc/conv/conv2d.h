@@ -12,6 +12,11 @@
 
 namespace onebyone {
 
+// So many rows of a linear layer or fewer are images of one pixel, so that they become dot products with the
+// weights in place, which take less time than packing them; more are the pixels of one image. The two round
+// differently.
+inline constexpr int64_t kFewRows = 16;
+
 // What to compute, as the caller says it; x's shape, not its data.
 struct ConvSpec {
   std::string op = "conv2d";  // the caller's name, for messages

@@ -62,9 +62,7 @@ struct ConvTransposeOp {  // x
   Folded folded;
   Activation activation;
 };
-// Along the last axis: weight (out, in) as an image view of 1x1 filters. So many rows or fewer are dot
-// products, which round otherwise than the products of more.
-inline constexpr int64_t kFewRows = 16;
+// Along the last axis: weight (out, in) as an image view of 1x1 filters.
 template <class T>
 struct LinearOp {  // x, and the residual if there is one
   ConvWeights<T> weights;
