@@ -24,8 +24,6 @@ constexpr int64_t kLongRowBytes = 2048, kSmallWeightBytes = 64 * 1024;
 // 0.42 ms by rows and 0.48 by panels, others the same; on AVX2 24 -> 144 at 56x56 would take 0.29 instead of
 // 0.26.
 constexpr int64_t kWideLongRowBytes = 256;
-// Weights that a thread scales: what it does while another would be started.
-constexpr int64_t kScaledTogether = 16 * 1024;
 
 template <class T>
 class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
@@ -63,8 +61,8 @@ class ImplicitGemmNhwc final : public ConvAlgorithm<T> {
   void run_scaled(const ImageView<const T>& x, const T* factors, const T* residual, T* out,
                   int threads) const override {
     if (g_.taps() * g_.groups != 1) throw std::logic_error("run_scaled: only 1x1 of one group takes factors");
-    const int64_t panel = depth_ * plan_.nr, least = ceil_div(kScaledTogether, std::max<int64_t>(panel, 1));
-    const int scalers = static_cast<int>(std::clamp<int64_t>(panels_ / least, 1, threads));
+    const int64_t panel = depth_ * plan_.nr, least = ceil_div(kCheapGrain, std::max<int64_t>(panel, 1));
+    const int scalers = useful_threads(panels_, least, threads);
     AlignedBuffer<T> scaled(weight_.size());
     for (int64_t n = 0; n < g_.batch; ++n) {
       parallel_ranges(panels_, least, scalers, [&](int64_t begin, int64_t end) {

@@ -11,17 +11,8 @@
 
 namespace onebyone {
 
-// Starting a team takes 2 to 5 us: what a core moves through L2 meanwhile, and what it makes of a costlier
-// function (exp). Elements.
-inline constexpr int64_t kCheapGrain = 16 * 1024, kCostlyGrain = 4 * 1024;
-
 // Threads begin at multiples of so many elements: no two write to one cache line.
 inline constexpr int64_t kThreadAlign = 64;
-
-// Threads worth starting for so many elements.
-inline int useful_threads(int64_t elements, int64_t grain, int threads) {
-  return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, elements / grain)));
-}
 
 // A nest of loops over the elements of kOperands tensors of one shape. Operand 0 decides the order: its
 // longest stride is outermost. Dimensions of size 1 are left out, and two are one where each operand's
