@@ -23,8 +23,9 @@ struct FloatMath {
 
   // e^x = 2^n e^r, n counted in steps of an octave. Where lanes are permuted by a register of indices in one
   // instruction the powers between octaves come from a table, and with that many steps e^r is a polynomial of
-  // degree 3 instead of 6: a vector of silu takes 8.9 cycles instead of 11.9 on AVX-512, 5.8 instead of 7.5
-  // on AVX2 (Zen 4, where clamps and products share two pipes). Clang has no builtin for every width.
+  // degree 3 instead of 6: a vector of silu takes 10.8 cycles instead of 12.8 on AVX-512, 8.1 instead of 8.9
+  // on AVX2 (Zen 4, where a division takes the time of two products, a store next to them that of one and a
+  // half). Clang has no builtin for every width.
 #if defined(__AVX2__) && !defined(__clang__)
   static constexpr bool kTable = S::kLanes >= 8;
 #else
@@ -60,7 +61,7 @@ struct FloatMath {
   }
 
   // 2^-kLess e^x for (kLess - 125) ln2 <= x <= 89, and NaN for NaN. Minimax polynomials of 2 e^r, relative
-  // error 3e-9, with the table 3e-8.
+  // error 3e-8, with a table of 8 steps 4e-8.
   template <int kLess = 0>
   static ONEBYONE_INLINE Vec exp_in_range(Vec x) {
     const Vec rounded = x * kStepsPerUnit + rounding(kLess);
@@ -98,7 +99,7 @@ struct FloatMath {
   }
 
   // x / (1 + e^-x), the exponential as above, without the table with a polynomial one degree lower: relative
-  // error 8e-8, one product less of ten. From x = 86 on 1 + e^-x is 1. Vectors side by side: 60 cycles of
+  // error 1.8e-7, one product less of ten. From x = 86 on 1 + e^-x is 1. Vectors side by side: 60 cycles of
   // latency are more than a queue of operations hides (one after the other two take 4 to 6 % more).
   template <int kCount>
   static ONEBYONE_INLINE void silu(Vec (&x)[kCount]) {
