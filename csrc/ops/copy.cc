@@ -65,19 +65,20 @@ void copy_row(const T* from, int64_t from_step, T* to, int64_t to_step, int64_t 
     for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
 }
 
-// to[r * kRows + j] = from[j * from_step + r], the channels of photographs: all rows in one pass.
-template <int kRows, class T>
-void interleave_all(const T* from, int64_t from_step, T* to, int64_t n) {
-  for (int64_t r = 0; r < n; ++r, to += kRows)
-    for (int j = 0; j < kRows; ++j) to[j] = from[j * from_step + r];
-}
-
-// to[r * to_row + j * to_step] = from[j * from_step + r]: a few long rows, element by element. By blocks that
-// stay in L1 while each row in turn is read through.
+// to[r * to_row + j * to_step] = from[j * from_step + r]: a few long rows, those of photographs' channels by
+// vectors, others element by element. By blocks that stay in L1 while each row in turn is read through.
 template <class T>
 void interleave(const T* from, int64_t from_step, T* to, int64_t to_row, int64_t to_step, int64_t rows,
-                int64_t n) {
-  if (to_step == 1 && to_row == n && n == 3) return interleave_all<3>(from, from_step, to, rows);
+                int64_t n, const Kernels<T>& kernels) {
+  if (to_step == 1 && to_row == n && n <= kMostInterleaved)
+    return kernels.transpose({.rows = n,
+                              .columns = rows,
+                              .src = from,
+                              .src_stride = from_step,
+                              .dst = to,
+                              .dst_stride = to_row,
+                              .residual = nullptr,
+                              .activation = {}});
   constexpr int64_t kBlock = 512;
   for (int64_t r = 0; r < rows; r += kBlock)
     for (int64_t j = 0; j < n; ++j)
@@ -100,7 +101,7 @@ void copy(const TensorView<const T>& x, const TensorView<T>& out, const Kernels<
       kCheapGrain, kThreadAlign, threads, [&](const int64_t (&offsets)[2], int64_t rows, int64_t n) {
         if (loops.row_stride(1) == 1 && loops.step(1) != 1 && n < rows)
           return interleave(x.data + offsets[1], loops.step(1), out.data + offsets[0], loops.row_stride(0),
-                            loops.step(0), rows, n);
+                            loops.step(0), rows, n, kernels);
         for (int64_t r = 0; r < rows; ++r)
           copy_row(x.data + offsets[1] + r * loops.row_stride(1), loops.step(1),
                    out.data + offsets[0] + r * loops.row_stride(0), loops.step(0), n);

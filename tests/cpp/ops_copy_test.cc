@@ -33,8 +33,9 @@ TYPED_TEST(OpsCopy, Layouts) {
   const Arrangement nchw{}, nhwc{{0, 2, 3, 1}, {1, 1, 1, 1}};
   for_each_table([&](const KernelTable& table) {
     Random random;
-    for (const Shape& shape : {Shape{1, 3, 50, 61}, Shape{2, 64, 17, 16}, Shape{1, 131, 7, 7},
-                               Shape{3, 16, 1, 129}, Shape{1, 70, 65, 9}})
+    for (const Shape& shape :
+         {Shape{1, 3, 50, 61}, Shape{2, 2, 9, 19}, Shape{1, 4, 33, 7}, Shape{2, 64, 17, 16},
+          Shape{1, 131, 7, 7}, Shape{3, 16, 1, 129}, Shape{1, 70, 65, 9}})
       for (const bool to_last : {false, true})
         for (const int threads : {1, 2, 5}) {
           Tensor<T> x(shape, to_last ? nchw : nhwc), out(shape, to_last ? nhwc : nchw);

@@ -200,6 +200,8 @@ struct WinogradOutputArgs {
 
 // dst[j * dst_stride + i] = src[i * src_stride + j] for i < rows, j < columns; then the residual, laid out as
 // dst, is added, and the activation applied. What lies `ahead` of src is fetched meanwhile, unless it is 0.
+// Up to kMostInterleaved rows that become dense, and nothing else to do, are put together by whole vectors.
+inline constexpr int64_t kMostInterleaved = 4;
 template <class T>
 struct TransposeArgs {
   int64_t rows, columns;

@@ -44,10 +44,46 @@ ONEBYONE_INLINE typename S::Vec load_lanes(const typename S::Scalar* p, int n) {
   return n == S::kLanes ? S::load(p) : S::load_first(p, n);
 }
 
+// kRows rows that become dense pixels of as many channels: a photograph's. Each vector of the result takes
+// from all rows; with three a square would be mostly empty and its rows shorter than a vector.
+template <class S, int kRows>
+void interleave(const TransposeArgs<typename S::Scalar>& args) {
+  using T = typename S::Scalar;
+  using Vec = typename S::Vec;
+  constexpr int kLanes = S::kLanes;
+  const T* src = args.src;
+  T* dst = args.dst;
+  int64_t j = 0;
+  for (; j + kLanes <= args.columns; j += kLanes, src += kLanes, dst += kRows * kLanes) {
+    Vec v[kRows];
+    ONEBYONE_UNROLL
+    for (int r = 0; r < kRows; ++r) v[r] = S::load(src + r * args.src_stride);
+    ONEBYONE_UNROLL
+    for (int part = 0; part < kRows; ++part) {
+      Vec out = v[0];
+      ONEBYONE_UNROLL
+      for (int r = 1; r < kRows; ++r)
+        out = shuffle<S>(out, v[r], [part, r](int l) {
+          const int row = (part * kLanes + l) % kRows, column = (part * kLanes + l) / kRows;
+          if (row == r) return kLanes + column;
+          return row == 0 && r == 1 ? column : l;
+        });
+      S::store(dst + part * kLanes, out);
+    }
+  }
+  for (; j < args.columns; ++j, ++src, dst += kRows)
+    for (int r = 0; r < kRows; ++r) dst[r] = src[r * args.src_stride];
+}
+
 template <class T, int kBytes>
 void transpose(const TransposeArgs<T>& args) {
   using S = Simd<T, kBytes>;
   constexpr int64_t kLanes = S::kLanes;
+  if (args.rows == args.dst_stride && !args.residual && args.activation.kind == ActivationKind::kNone) {
+    if (args.rows == 2) return interleave<S, 2>(args);
+    if (args.rows == 3) return interleave<S, 3>(args);
+    if (args.rows == 4) return interleave<S, 4>(args);
+  }
   const bool clips = args.activation.kind == ActivationKind::kClip;
   const T lo = static_cast<T>(args.activation.a), hi = static_cast<T>(args.activation.b);
   for (int64_t j = 0; j < args.columns; j += kLanes) {
