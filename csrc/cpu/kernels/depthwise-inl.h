@@ -24,15 +24,6 @@ ONEBYONE_INLINE typename S::Vec in_register(typename S::Vec v) {
   return v;
 }
 
-// GCC would work out ahead of the loops all that derives from v (a pointer to each column, each bit of a
-// mask) and, as there are not so many registers, fetch it from the stack inside: a third of the time of 3x3
-// on AVX2.
-template <class V>
-ONEBYONE_INLINE V opaque(V v) {
-  asm volatile("" : "+r"(v));
-  return v;
-}
-
 // How a vector of x is made for a vector of output channels, from a pointer to a pixel's first channel of it.
 template <class S>
 struct LoadChannels {               // a channel for each output channel

@@ -49,8 +49,6 @@ __attribute__((noinline)) void finish_ragged(const GemmArgs<typename S::Scalar>&
       Vec sum = S::load(acc);
       if (args.addend) sum += load(args.addend + (i + r) * args.ld_addend + column);
       if (e) {
-        if (e->bias_n) sum += S::load(e->bias_n + column);
-        if (e->bias_m) sum += S::broadcast(e->bias_m[i + r]);
         if (e->residual) sum += load(e->residual + at);
         if (e->activation.kind == ActivationKind::kClip)
           sum = clip<S>(sum, static_cast<T>(e->activation.a), static_cast<T>(e->activation.b));
@@ -96,46 +94,17 @@ struct GemmTile {
     T* c = args.c + i * args.ldc + j;
     if (args.addend) add(acc, args.addend + i * args.ld_addend + j, args.ld_addend);
     if (const Epilogue<T>* e = args.epilogue) {
-      if (e->bias_n) {
-        ONEBYONE_UNROLL
-        for (int v = 0; v < kNv; ++v) {
-          const Vec bias = S::load(e->bias_n + j + v * S::kLanes);
-          ONEBYONE_UNROLL
-          for (int r = 0; r < kMr; ++r) acc[r][v] += bias;
-        }
-      }
-      if (e->bias_m) {
-        ONEBYONE_UNROLL
-        for (int r = 0; r < kMr; ++r) {
-          const Vec bias = S::broadcast(e->bias_m[i + r]);
-          ONEBYONE_UNROLL
-          for (int v = 0; v < kNv; ++v) acc[r][v] += bias;
-        }
-      }
       if (e->residual) add(acc, e->residual + i * args.ldc + j, args.ldc);
       if (e->activation.kind == ActivationKind::kClip) {
         const Vec lo = S::broadcast(static_cast<T>(e->activation.a));
         const T most = static_cast<T>(e->activation.b);
-        ONEBYONE_UNROLL
-        for (int r = 0; r < kMr; ++r) {
-          ONEBYONE_UNROLL
-          for (int v = 0; v < kNv; ++v) acc[r][v] = S::at_least(acc[r][v], lo);
-        }
-        if (most < static_cast<T>(__builtin_inf())) {  // not ReLU
-          const Vec hi = S::broadcast(most);
-          ONEBYONE_UNROLL
-          for (int r = 0; r < kMr; ++r) {
-            ONEBYONE_UNROLL
-            for (int v = 0; v < kNv; ++v) acc[r][v] = S::at_most(acc[r][v], hi);
-          }
-        }
+        if (!(most < static_cast<T>(__builtin_inf())))  // ReLU
+          return store(c, args.ldc, acc, [&](Vec v) { return S::at_least(v, lo); });
+        const Vec hi = S::broadcast(most);
+        return store(c, args.ldc, acc, [&](Vec v) { return S::at_most(S::at_least(v, lo), hi); });
       }
     }
-    ONEBYONE_UNROLL
-    for (int r = 0; r < kMr; ++r) {
-      ONEBYONE_UNROLL
-      for (int v = 0; v < kNv; ++v) S::store(c + r * args.ldc + v * S::kLanes, acc[r][v]);
-    }
+    store(c, args.ldc, acc, [](Vec v) { return v; });
   }
 
  private:
@@ -146,6 +115,7 @@ struct GemmTile {
     for (; tiles > 0; --tiles, i += kMr) {
       Vec acc[kMr][kNv];
       prefetch(args, i, j);
+      begin(args, i, j, acc);
       multiply(args, args.a_rows + i, b, ahead, step, acc);
       finish(args, i, j, tail, acc);
     }
@@ -155,6 +125,7 @@ struct GemmTile {
     for (; tiles > 0; --tiles, i += kMr) {
       Vec acc[kMr][kNv];
       prefetch(args, i, j);
+      begin(args, i, j, acc);
       multiply_by_blocks(args, args.a_rows + i, b, ahead, step, acc);
       finish(args, i, j, tail, acc);
     }
@@ -167,19 +138,41 @@ struct GemmTile {
       ONEBYONE_UNROLL
       for (int r = 0; r < kMr; ++r) __builtin_prefetch(args.c + (i + r) * args.ldc + j, 1);
     } else if (args.epilogue && args.epilogue->residual) {
+      const T* residual = args.epilogue->residual + i * args.ldc + j;
       ONEBYONE_UNROLL
-      for (int r = 0; r < kMr; ++r) {
+      for (int r = 0; r < kMr; ++r, residual = opaque(residual + args.ldc)) {
         ONEBYONE_UNROLL
-        for (int v = 0; v < kNv; ++v)
-          __builtin_prefetch(args.epilogue->residual + (i + r) * args.ldc + j + v * S::kLanes);
+        for (int v = 0; v < kNv; ++v) __builtin_prefetch(residual + v * S::kLanes);
       }
     }
   }
 
-  // acc = A * B over all taps and k.
+  // The sums begin with the bias, which costs nothing there: added at the end, before the next tile's
+  // products can be under way, it takes 5 % of a sum of 16, 2 % of one of 27 (Zen 4).
+  static ONEBYONE_INLINE void begin(const GemmArgs<T>& args, int64_t i, int64_t j, Vec (&acc)[kMr][kNv]) {
+    clear(acc);
+    const Epilogue<T>* const e = args.epilogue;
+    if (e && e->bias_n) {
+      ONEBYONE_UNROLL
+      for (int v = 0; v < kNv; ++v) {
+        const Vec bias = S::load(e->bias_n + j + v * S::kLanes);
+        ONEBYONE_UNROLL
+        for (int r = 0; r < kMr; ++r) acc[r][v] = bias;
+      }
+    }
+    if (e && e->bias_m) {
+      ONEBYONE_UNROLL
+      for (int r = 0; r < kMr; ++r) {
+        const Vec bias = S::broadcast(e->bias_m[i + r]);
+        ONEBYONE_UNROLL
+        for (int v = 0; v < kNv; ++v) acc[r][v] += bias;
+      }
+    }
+  }
+
+  // acc += A * B over all taps and k.
   static ONEBYONE_INLINE void multiply(const GemmArgs<T>& args, const T* const* rows, const T* b,
                                        const char*& ahead, int64_t step, Vec (&acc)[kMr][kNv]) {
-    clear(acc);
     for (int64_t t = args.taps; t > 0; --t, rows += args.a_tap_stride)
       b = multiply_tap(args, rows, 0, args.kc, b, ahead, step, acc);
   }
@@ -188,7 +181,6 @@ struct GemmTile {
   static ONEBYONE_INLINE void multiply_by_blocks(const GemmArgs<T>& args, const T* const* rows, const T* b,
                                                  const char*& ahead, int64_t step, Vec (&acc)[kMr][kNv]) {
     Vec sums[kMr][kNv];
-    clear(acc);
     int64_t left = args.taps * args.kc, room = kSumBlock;
     bool more = false;  // sums hold the blocks before
     for (int64_t t = args.taps; t > 0; --t, rows += args.a_tap_stride) {
@@ -262,6 +254,17 @@ struct GemmTile {
     }
   }
 
+  // A row at a time, by one pointer: GCC would work out that of every row before it looks whether there is a
+  // residual, keep them on the stack and let the next tile wait: 5 % of a sum of 16.
+  template <class Finish>
+  static ONEBYONE_INLINE void store(T* c, int64_t ldc, const Vec (&acc)[kMr][kNv], const Finish& finish) {
+    ONEBYONE_UNROLL
+    for (int r = 0; r < kMr; ++r, c = opaque(c + ldc)) {
+      ONEBYONE_UNROLL
+      for (int v = 0; v < kNv; ++v) S::store(c + v * S::kLanes, finish(acc[r][v]));
+    }
+  }
+
   static ONEBYONE_INLINE void clear(Vec (&acc)[kMr][kNv]) {
     ONEBYONE_UNROLL
     for (int r = 0; r < kMr; ++r) {
@@ -272,9 +275,9 @@ struct GemmTile {
 
   static ONEBYONE_INLINE void add(Vec (&acc)[kMr][kNv], const T* src, int64_t ld) {
     ONEBYONE_UNROLL
-    for (int r = 0; r < kMr; ++r) {
+    for (int r = 0; r < kMr; ++r, src = opaque(src + ld)) {
       ONEBYONE_UNROLL
-      for (int v = 0; v < kNv; ++v) acc[r][v] += S::load(src + r * ld + v * S::kLanes);
+      for (int v = 0; v < kNv; ++v) acc[r][v] += S::load(src + v * S::kLanes);
     }
   }
 };

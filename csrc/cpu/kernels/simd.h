@@ -130,5 +130,14 @@ struct Simd {
   }
 };
 
+// GCC would work out ahead of the loops all that derives from v (a pointer to each column, each bit of a
+// mask) and, as there are not so many registers, fetch it from the stack inside: a third of the time of 3x3
+// on AVX2.
+template <class V>
+ONEBYONE_INLINE V opaque(V v) {
+  asm volatile("" : "+r"(v));
+  return v;
+}
+
 }  // namespace
 }  // namespace onebyone

@@ -40,19 +40,22 @@ struct WindowTile {
   }
 
  private:
-  // acc = the products [begin, end). Rows past the last read what that reads.
+  // acc = the products [begin, end), the first of them upon the bias (GemmTile::begin). Rows past the last
+  // read what that reads.
   static ONEBYONE_INLINE void multiply(const WindowArgs<T>& args, int rows, int64_t j, int64_t begin,
                                        int64_t end, Vec (&acc)[kMr][kNv]) {
+    const T* const bias = begin == 0 ? args.epilogue->bias_m : nullptr;
     const T* a[kMr];
     ONEBYONE_UNROLL
-    for (int r = 0; r < kMr; ++r) a[r] = args.a + (r < rows ? r : rows - 1) * args.a_row;
+    for (int r = 0; r < kMr; ++r) {
+      const int row = r < rows ? r : rows - 1;
+      a[r] = args.a + row * args.a_row;
+      const Vec first = bias ? S::broadcast(bias[row]) : Vec{};
+      ONEBYONE_UNROLL
+      for (int v = 0; v < kNv; ++v) acc[r][v] = first;
+    }
     const T* const b = args.b + j;
     const int64_t* const offsets = args.offsets;
-    ONEBYONE_UNROLL
-    for (int r = 0; r < kMr; ++r) {
-      ONEBYONE_UNROLL
-      for (int v = 0; v < kNv; ++v) acc[r][v] = Vec{};
-    }
     for (int64_t p = begin; p < end; ++p) {
       const T* const row = b + offsets[p];
       Vec bv[kNv];
