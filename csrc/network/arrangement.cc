@@ -67,7 +67,8 @@ class Arranger {
     for (const NodeT& node : nodes) roles.push_back(role_of(node));
     for (size_t i = 0; i < nodes.size(); ++i)
       if (roles[i] == ChainRole::kRows)
-        if (const int first = before(i); first != kNoNode && roles[first] == ChainRole::kPointwise)
+        if (const int first = before(i);
+            first != kNoNode && (roles[first] == ChainRole::kPointwise || roles[first] == ChainRole::kPixels))
           join(first, i);
     for (size_t i = 0; i < nodes.size(); ++i) {
       if (roles[i] != ChainRole::kPointwise || result_.next_in_chain[i] != kNoNode) continue;

@@ -13,9 +13,9 @@ namespace onebyone {
 
 // Two forms:
 //   pixels   a convolution, then 1x1 ones of stride 1: blocks of output pixels;
-//   rows     perhaps a 1x1 one of stride 1, a depthwise one, perhaps a 1x1 one of stride 1 (the inverted
-//            residual of Sandler et al., arXiv 1801.04381): bands of rows. The rows that two bands share are
-//            kept, not made again.
+//   rows     perhaps a convolution, a depthwise one, perhaps a 1x1 one of stride 1 (the inverted residual of
+//            Sandler et al., arXiv 1801.04381, or a network's first layers): bands of rows. The rows that two
+//            bands share are kept, not made again.
 template <class T>
 class Chain {
  public:

@@ -213,6 +213,7 @@ TYPED_TEST(Chains, RowsHaveTheBitsOfTheirStages) {
           TestFixture::compare({2, 7, 29, 17}, {expand, filter, project}, residual, table);
           TestFixture::compare({1, 7, 29, 17}, {expand, filter}, residual, table);
           TestFixture::compare({1, 48, 29, 17}, {filter, project}, residual, table);
+          TestFixture::compare({2, 3, 57, 34}, {{48, 3, 2, 1}, filter, project}, residual, table);
         }
     // Wide enough that bands are a row or two.
     TestFixture::compare({1, 4, 11, 700}, {{48, 1, 1, 0}, {48, 3, 1, 1, true}, {8, 1, 1, 0}}, true, table);
