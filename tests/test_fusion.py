@@ -114,3 +114,60 @@ def test_scaled_images_depend_on_nothing_else():
     one = ob.compile(ob.onnx.load(alone), single)
     for i in range(3):
         assert np.array_equal(one(*(x[i : i + 1] for x in inputs)), want[i : i + 1])
+
+
+def averaged(kernel=1, between=(), **pool):
+    """A convolution, nodes of ``between`` that read and write "c", and a mean over windows."""
+    rng = np.random.default_rng(2)
+    weight = rng.uniform(-1, 1, (7, 5, kernel, kernel)).astype(F)
+    bias = rng.uniform(-1, 1, 7).astype(F)
+    pool = {"kernel_shape": [2, 2], "strides": [2, 2], **pool}
+    nodes = [
+        node("Conv", ["x", "w", "b"], ["c"], name="conv", pads=[kernel // 2] * 4),
+        *[node(op, ["c"], ["d"]) for op in between],
+        node("AveragePool", ["d" if between else "c"], ["p"], name="mean", **pool),
+        node("Relu", ["p"], ["y"]),
+    ]
+    return model(nodes, {"x": (2, 5, 9, 7)}, ["y"], {"w": weight, "b": bias}, opset=19)
+
+
+def means_come_first(data):
+    lines = steps(data, [(2, 5, 9, 7)]).splitlines()
+    at = {
+        name: i
+        for i, line in enumerate(lines)
+        for name in ("mean", "conv")
+        if line.startswith(name)
+    }
+    return at["mean"] < at["conv"]
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        {},
+        {"ceil_mode": 1},
+        {"kernel_shape": [3, 1]},
+        {"kernel_shape": [9, 7]},
+    ],
+)
+def test_means_are_taken_before_a_pointwise_convolution(pool):
+    data = averaged(**pool)
+    assert means_come_first(data)
+    check(data, random_inputs([(2, 5, 9, 7)]))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel": 3},
+        {"between": ["Relu"]},
+        {"pads": [1, 1, 1, 1], "count_include_pad": 1},
+        {"pads": [1, 1, 1, 1]},
+        {"strides": [1, 1]},
+    ],
+)
+def test_other_means_are_taken_after(options):
+    data = averaged(**options)
+    assert not means_come_first(data)
+    check(data, random_inputs([(2, 5, 9, 7)]))

@@ -195,6 +195,7 @@ class Graph {
   // For fuse.cc, which rewrites the list in place.
   std::vector<Node<T>>& mutable_nodes() { return nodes_; }
   std::vector<GraphOutput>& mutable_outputs() { return outputs_; }
+  void set_shape(ValueId value, Dims shape) { shapes_[value] = std::move(shape); }
   // For per_image.cc, which makes axis 0 of every value with images another.
   void resize_batch(ValueId value, int64_t size) { shapes_[value][0] = size; }
 

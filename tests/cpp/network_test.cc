@@ -265,6 +265,59 @@ TEST(Fusion, ResidualBlockIsTwoConvolutions) {
   EXPECT_LT(*std::min_element(middle.begin(), middle.end()), 0.f);
 }
 
+// Means over windows of a 1x1 convolution's output, which it makes of means where nobody sees the difference.
+TEST(Fusion, MeansAreTakenBeforePointwiseConvolutions) {
+  Random random;
+  const int64_t ic = 5, oc = 7, h = 9, w = 7;
+  const std::vector<float> weight = random.values<float>(oc * ic * 9), bias = random.values<float>(oc);
+  struct Case {
+    int64_t kernel;
+    PoolSpec pool;
+    Activation between;
+    bool keep, before;
+  };
+  const Pair two{2, 2}, three{3, 3};
+  const PoolSpec plain{.kind = PoolKind::kAverage, .kernel = two, .stride = two};
+  PoolSpec over = plain, maximum = plain, sum = plain, padded = plain, dense = plain, spread = plain;
+  over.ceil_mode = true, maximum.kind = PoolKind::kMax, sum.divisor = 1, padded.pad = {1, 1, 1, 1};
+  dense.stride = {1, 1}, spread.kernel = three, spread.dilation = two;
+  const Activation none, relu{ActivationKind::kClip, 0, 1e9};
+  for (const Case& c : {Case{1, plain, none, false, true}, Case{1, over, none, false, true},
+                        Case{1, spread, none, false, true}, Case{1, plain, none, true, false},
+                        Case{1, plain, relu, false, false}, Case{3, plain, none, false, false},
+                        Case{1, maximum, none, false, false}, Case{1, sum, none, false, false},
+                        Case{1, padded, none, false, false}, Case{1, dense, none, false, false}}) {
+    const auto build = [&](bool keep) {
+      Graph<float> graph;
+      ValueId y = graph.input("x", {2, ic, h, w}, Layout::kNhwc);
+      ConvWeights<float> weights = filter(weight, oc, ic, c.kernel);
+      weights.bias = bias.data();
+      const int64_t pad = c.kernel / 2;
+      y = graph.conv2d("product", y, weights, {1, 1}, Edges{pad, pad, pad, pad}, {1, 1}, 1, c.between);
+      if (keep) graph.output("kept", y, Layout::kNhwc);
+      y = graph.pool("mean", y, c.pool);
+      y = graph.scale_shift("norm", y, 1, std::vector<double>(oc, 2), std::vector<double>(oc, 0.5));
+      graph.output("y", graph.activation("relu", y, relu), Layout::kNhwc);
+      return Network<float>(graph, false, active_kernels(), 1);
+    };
+    const Network<float> fused = build(c.keep), kept = build(true);
+    const std::string steps = fused.describe(1);
+    EXPECT_EQ(steps.find("mean") < steps.find("product"), c.before) << steps;
+    const std::vector<float> x = random.values<float>(2 * ic * h * w);
+    const auto run = [&](const Network<float>& network) {
+      std::vector<std::vector<float>> results;
+      std::vector<float*> outputs;
+      for (const auto& port : network.outputs()) results.emplace_back(element_count(port.shape));
+      for (std::vector<float>& result : results) outputs.push_back(result.data());
+      const float* inputs[] = {x.data()};
+      network.run(inputs, outputs.data(), 1);
+      return results.back();
+    };
+    const std::vector<float> got = run(fused), expected = run(kept);
+    for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], 1e-5);
+  }
+}
+
 // Joined images are written in place, also where one join's inputs are the first of a later one's.
 TEST(Fusion, JoinsCopyNothing) {
   Random random;
