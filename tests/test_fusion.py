@@ -171,3 +171,65 @@ def test_other_means_are_taken_after(options):
     data = averaged(**options)
     assert not means_come_first(data)
     check(data, random_inputs([(2, 5, 9, 7)]))
+
+
+def normalised(x, outputs, *, scale=True, activation="Relu", reads=1, layout=(0, 1, 2, 3)):
+    """A normalisation and an activation of an image that is an output too, before a convolution."""
+    rng = np.random.default_rng(4)
+    weight = rng.uniform(-1, 1, (outputs, x[1], 1, 1)).astype(F)
+    constants = {"w": weight, "b": rng.uniform(-1, 1, outputs).astype(F)}
+    nodes = [node("Transpose", ["x"], ["image"], perm=layout)]
+    if scale:
+        statistics = {name: rng.uniform(0.5, 1, x[1]).astype(F) for name in "gsmv"}
+        constants.update(statistics)
+        nodes.append(node("BatchNormalization", ["image", "g", "s", "m", "v"], ["n"]))
+    nodes += [
+        node(activation, ["n" if scale else "image"], ["a"]),
+        node("Conv", ["a", "w", "b"], ["c"], name="conv"),
+        node("Relu", ["c"], ["y"]),
+    ]
+    given = tuple(x[axis] for axis in np.argsort(layout))
+    return model(nodes, {"x": given}, ["y", "image", *["a"] * (reads - 1)], constants), [given]
+
+
+LARGE = (1, 41, 83, 79)
+
+
+@pytest.mark.parametrize("scale", [True, False])
+@pytest.mark.parametrize("activation", ["Relu", "Sigmoid"])
+@pytest.mark.parametrize("layout", [(0, 1, 2, 3), (0, 3, 1, 2)])
+@pytest.mark.parametrize("x", [LARGE, (3, *LARGE[1:])])
+def test_what_a_pointwise_convolution_reads_is_scaled_in_its_step(x, layout, activation, scale):
+    data, shapes = normalised(x, 23, scale=scale, activation=activation, layout=layout)
+    done = steps(data, shapes)
+    assert f"pixels; {'scale_shift and ' if scale else ''}activation; conv" in done
+    check(data, random_inputs(shapes))
+
+
+@pytest.mark.parametrize(
+    ("x", "options"),
+    [(LARGE, {"reads": 2}), ((1, 41, 8, 7), {}), ((1, 41, 8, 7), {"scale": False})],
+)
+def test_other_scales_are_steps(x, options):
+    data, shapes = normalised(x, 23, **options)
+    done = steps(data, shapes)
+    assert "chain" not in done and ("scale_shift" in done or "activation" in done)
+    check(data, random_inputs(shapes))
+
+
+def test_scaled_images_are_not_kept():
+    """No image of the network's own is as large as the one that is scaled."""
+    data, shapes = normalised(LARGE, 23, layout=(0, 3, 1, 2))
+    memory = ob.compile(ob.onnx.load(data), shapes, num_threads=1).memory
+    assert max(memory["activations"], memory["workspace"]) < 0.6 * 4 * np.prod(LARGE)
+
+
+def test_scaled_pixels_depend_on_nothing_else():
+    """Neither on the batch around them nor on the threads."""
+    data, shapes = normalised((3, *LARGE[1:]), 23)
+    graph, inputs = ob.onnx.load(data), random_inputs(shapes)
+    want = ob.compile(graph, shapes, num_threads=1)(*inputs)[0]
+    assert np.array_equal(ob.compile(graph, shapes, num_threads=3)(*inputs)[0], want)
+    one = ob.compile(ob.onnx.load(normalised(LARGE, 23)[0]), [LARGE])
+    for i in range(3):
+        assert np.array_equal(one(inputs[0][i : i + 1])[0], want[i : i + 1])

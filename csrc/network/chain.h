@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "conv/conv2d.h"
+#include "network/scaled_pixels.h"
 
 namespace onebyone {
 
@@ -16,15 +17,19 @@ namespace onebyone {
 //   rows     perhaps a convolution, a depthwise one, perhaps a 1x1 one of stride 1 (the inverted residual of
 //            Sandler et al., arXiv 1801.04381, or a network's first layers): bands of rows. The rows that two
 //            bands share are kept, not made again.
+// The first convolution, if it is 1x1 of stride 1, may read scaled pixels: networks that normalise before
+// they convolve cannot fold that into weights, where others read the image too (He et al., arXiv 1603.05027;
+// DenseNet, arXiv 1608.06993).
 template <class T>
 class Chain {
  public:
   using Stage = std::shared_ptr<const Conv2d<T>>;
 
-  // Each stage's input is the output of the one before; only the last may have a residual and an out_step.
-  // Where `transposing` is given, the output's channels lie apart, (N, C, H, W): for the form `pixels`
-  // without residual and out_step.
-  explicit Chain(std::vector<Stage> stages, const Kernels<T>* transposing = nullptr);
+  // Each stage's input is the output of the one before, the first one's what `scaled` makes of x, if given;
+  // only the last may have a residual and an out_step. Where `transposing` is given, the output's channels
+  // lie apart, (N, C, H, W): for the form `pixels` without residual and out_step.
+  explicit Chain(std::vector<Stage> stages, std::unique_ptr<const ScaledPixels<T>> scaled = nullptr,
+                 const Kernels<T>* transposing = nullptr);
 
   // Whether a stage of this plan can be part of a chain: made by pixels, or by rows.
   static bool by_pixels(const ConvPlan& plan);
@@ -45,17 +50,22 @@ class Chain {
     T* out;
   };
   const ConvGeometry& geometry(size_t stage) const { return stages_[stage]->geometry(); }
+  void run_first(const Tensors& t, T* scratch, int64_t begin, int64_t end) const;
   void run_pixels(const Tensors& t, int64_t begin, int64_t end) const;
   void spread_channels(const T* block, T* out, int64_t begin, int64_t end) const;
   void run_rows(const Tensors& t, int64_t image, int64_t begin, int64_t end) const;
   int64_t expanded_rows() const;
   int64_t band_rows() const;
-  int64_t buffer_bytes() const;
+  int64_t scaled_size() const { return scaled_pixels_ * scaled_step_; }
+  int64_t buffer_size() const;
 
   const std::vector<Stage> stages_;
+  const std::unique_ptr<const ScaledPixels<T>> scaled_;
   const Kernels<T>* const transposing_;
-  int rows_stage_ = -1;       // the depthwise one, or -1
-  int64_t block_pixels_ = 0;  // pixels: of a block
+  int rows_stage_ = -1;        // the depthwise one, or -1
+  int64_t block_pixels_ = 0;   // pixels: of a block
+  int64_t scaled_pixels_ = 0;  // of a block of scaled ones
+  int64_t scaled_step_ = 0;    // between them
 };
 
 }  // namespace onebyone

@@ -198,9 +198,12 @@ class Compiler {
     std::vector<const NodeT*> stages{&node};
     const std::vector<int>& before = arranged_.before_in_chain;
     for (int i = before[now_]; i != kNoNode; i = before[i]) stages.insert(stages.begin(), &graph_.nodes()[i]);
+    const NodeT* const scaled = std::holds_alternative<ConvOp<T>>(stages[0]->op) ? nullptr : stages[0];
+    const bool alone = stages.size() == 1;
     const bool any_strides =
-        stages.size() == 1 && maker_.conv_plan(spec_of(node, op, 0, ConvRole::kStep), op).space_to_depth;
+        alone && maker_.conv_plan(spec_of(node, op, 0, ConvRole::kStep), op).space_to_depth;
     std::vector<Slot> inputs{any_strides ? at(node.inputs[0]) : with_channels_last(stages[0]->inputs[0])};
+    if (scaled) stages.erase(stages.begin());
     if (op.scaled) {
       const Slot factors = at(node.inputs[1]);
       inputs.push_back(is_dense(factors, row_major()) ? factors : dense_copy(factors, row_major()));
@@ -211,15 +214,14 @@ class Compiler {
         const auto& conv = std::get<ConvOp<T>>(stage->op);
         specs.emplace_back(spec_of(*stage, conv, stage == &node ? step : 0, ConvRole::kStage), &conv);
       }
-      return maker_.chain(specs, out);
+      return maker_.chain(specs, scaled ? &scaled->op : nullptr, out);
     };
-    if (is_spread_chain(node, stages)) {
+    if (!alone && is_spread_chain(node, stages)) {
       emit(chain(0, Layout::kNchw), node.name, std::move(inputs), place(node.output, row_major()));
       return;
     }
     emit_product(node, std::move(inputs), channels_last(), pixel_step, [&](int64_t step) {
-      return stages.size() == 1 ? maker_.conv(spec_of(node, op, step, ConvRole::kStep), op)
-                                : chain(step, Layout::kNhwc);
+      return alone ? maker_.conv(spec_of(node, op, step, ConvRole::kStep), op) : chain(step, Layout::kNhwc);
     });
   }
 
@@ -227,8 +229,8 @@ class Compiler {
   // an image as large as the output less to be written, read and kept.
   bool is_spread_chain(const NodeT& last, const std::vector<const NodeT*>& stages) const {
     const int output = arranged_.output_of[last.output];
-    if (stages.size() == 1 || output == kNoNode || slots_[last.output] ||
-        arranged_.parents[last.output].value != kNoNode || graph_.outputs()[output].layout == Layout::kNhwc)
+    if (output == kNoNode || slots_[last.output] || arranged_.parents[last.output].value != kNoNode ||
+        graph_.outputs()[output].layout == Layout::kNhwc)
       return false;
     for (const NodeT* stage : stages) {
       const auto& conv = std::get<ConvOp<T>>(stage->op);

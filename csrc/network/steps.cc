@@ -155,13 +155,24 @@ Step<T> StepMaker<T>::conv(const ConvSpec& spec, const ConvOp<T>& op) const {
 }
 
 template <class T>
+std::unique_ptr<const ScaledPixels<T>> StepMaker<T>::scaled_pixels(const Op<T>& op) const {
+  if (const auto* factors = std::get_if<ScaleShiftOp>(&op))
+    return std::make_unique<const ScaledPixels<T>>(factors->scale, factors->shift, factors->activation,
+                                                   kernels());
+  const std::vector<double> none;
+  return std::make_unique<const ScaledPixels<T>>(none, none, std::get<ActivationOp>(op).activation,
+                                                 kernels());
+}
+
+template <class T>
 Step<T> StepMaker<T>::chain(const std::vector<std::pair<ConvSpec, const ConvOp<T>*>>& stages,
-                            Layout layout) const {
+                            const Op<T>* scaled, Layout layout) const {
   std::vector<ConvPtr> convs;
   for (const auto& [spec, op] : stages) convs.push_back(make_conv(spec, op->weights, op->folded));
   const bool residual = convs.back()->problem().residual;
   const auto chain =
-      std::make_shared<const Chain<T>>(std::move(convs), layout == Layout::kNchw ? &kernels() : nullptr);
+      std::make_shared<const Chain<T>>(std::move(convs), scaled ? scaled_pixels(*scaled) : nullptr,
+                                       layout == Layout::kNchw ? &kernels() : nullptr);
   Step<T> step = step_of<T>("chain", [chain, residual](const auto* in, const auto& out, int threads) {
     chain->run(as_image(in[0]), residual ? in[1].data : nullptr, out.data, threads);
   });

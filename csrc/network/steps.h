@@ -9,6 +9,7 @@
 #include "conv/conv2d.h"
 #include "cpu/isa.h"
 #include "network/network.h"
+#include "network/scaled_pixels.h"
 
 namespace onebyone {
 
@@ -27,8 +28,10 @@ class StepMaker {
   // What it should cost (conv/cost.h).
   double conv_cycles(const ConvSpec& spec, const ConvOp<T>& op) const;
   Step<T> conv(const ConvSpec& spec, const ConvOp<T>& op) const;
-  // Convolutions after each other (chain.h). Channels first: made by pixels alone, without a residual.
-  Step<T> chain(const std::vector<std::pair<ConvSpec, const ConvOp<T>*>>& stages, Layout layout) const;
+  // Convolutions after each other (chain.h), perhaps after a ScaleShiftOp or ActivationOp. Channels first:
+  // made by pixels alone, without a residual.
+  Step<T> chain(const std::vector<std::pair<ConvSpec, const ConvOp<T>*>>& stages, const Op<T>* scaled,
+                Layout layout) const;
   Step<T> conv_transpose(const std::string& name, const ConvTransposeOp<T>& op, const Dims& x) const;
   // The rows of x are x_step apart, those of the output out_step.
   Step<T> linear(const std::string& name, const LinearOp<T>& op, const Dims& x, int64_t x_step, bool residual,
@@ -53,6 +56,7 @@ class StepMaker {
   using ConvPtr = std::shared_ptr<const Conv2d<T>>;
   ConvPtr make_conv(const ConvSpec& spec, const ConvWeights<T>& weights, const Folded& folded) const;
   Step<T> conv2d(const char* op, const ConvPtr& conv) const;
+  std::unique_ptr<const ScaledPixels<T>> scaled_pixels(const Op<T>& op) const;
 
   bool exact_;
   const KernelTable& table_;

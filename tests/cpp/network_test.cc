@@ -100,9 +100,12 @@ struct StageCase {
 template <class T>
 class Chains : public ::testing::Test {
  protected:
+  // What the first stage reads: x, or x by scaled_pixels.h.
+  enum class Reads { kImage, kActivated, kScaled, kScaledActivated };
+
   // The stages one after the other and as a chain must give the same bits.
   static void compare(const ImageShape& shape, const std::vector<StageCase>& cases, bool residual,
-                      const KernelTable& table) {
+                      const KernelTable& table, Reads reads = Reads::kImage) {
     Random random;
     std::vector<typename Chain<T>::Stage> stages;
     ImageShape x = shape;
@@ -126,21 +129,29 @@ class Chains : public ::testing::Test {
       const ConvGeometry& g = stages.back()->geometry();
       x = {g.batch, g.oc, g.oh, g.ow};
     }
-    const ImageView<const T> view{nullptr,
-                                  shape.batch,
-                                  shape.channels,
-                                  shape.height,
-                                  shape.width,
-                                  shape.height * shape.width * shape.channels,
-                                  1,
-                                  shape.width * shape.channels,
-                                  shape.channels};
+    // Scaled pixels may be part of a wider image, and rows be apart.
+    const bool wide = reads != Reads::kImage, apart = reads == Reads::kScaled;
+    const int64_t sw = shape.channels + (wide ? 5 : 0), sh = shape.width * sw + (apart ? 3 : 0),
+                  sn = shape.height * sh + (apart ? 7 : 0);
+    const ImageView<const T> view{nullptr, shape.batch, shape.channels, shape.height, shape.width, sn, 1,
+                                  sh,      sw};
     const StridedImage<T> input(view, random);
     const ConvGeometry& last = stages.back()->geometry();
     const int64_t size = last.batch * last.out_pixels() * (last.oc + 3);
     const std::vector<T> added = random.values<T>(size);
 
     std::vector<T> between = input.memory, expected(size, kNan<T>);
+    std::unique_ptr<const ScaledPixels<T>> scaled;
+    if (wide) {
+      const Activation activation =
+          reads == Reads::kScaled ? Activation{} : Activation{ActivationKind::kSilu, 0, 0};
+      const size_t factors = reads == Reads::kActivated ? 0 : shape.channels;
+      std::vector<double> scale(factors), shift(factors);
+      for (std::vector<double>* values : {&scale, &shift})
+        for (double& value : *values) value = static_cast<double>(random.values<T>(1)[0]);
+      between = scaled_image(input.view, scale, shift, activation, kernels_of<T>(table));
+      scaled = std::make_unique<const ScaledPixels<T>>(scale, shift, activation, kernels_of<T>(table));
+    }
     for (const auto& stage : stages) {
       const ConvGeometry& g = stage->geometry();
       const bool end = stage == stages.back();
@@ -149,13 +160,29 @@ class Chains : public ::testing::Test {
                  end && residual ? added.data() : nullptr, end ? expected.data() : out.data(), 1);
       between = std::move(out);
     }
-    const Chain<T> chain(stages);
+    const Chain<T> chain(stages, std::move(scaled));
     for (const int threads : {1, 2, 5}) {
       SCOPED_TRACE(chain.describe(threads));
       std::vector<T> got(size, kNan<T>);
       chain.run(input.view, residual ? added.data() : nullptr, got.data(), threads);
       ASSERT_EQ(std::memcmp(got.data(), expected.data(), size * sizeof(T)), 0);
     }
+  }
+
+  // As the operations of networks do it: a dense copy.
+  static std::vector<T> scaled_image(const ImageView<const T>& x, const std::vector<double>& scale,
+                                     const std::vector<double>& shift, const Activation& activation,
+                                     const Kernels<T>& kernels) {
+    const int64_t c = x.channels, h = x.height, w = x.width;
+    std::vector<T> result(x.batch * h * w * c);
+    const TensorView<const T> from{x.data, 4, {x.batch, c, h, w}, {x.sn, x.sc, x.sh, x.sw}};
+    const TensorView<T> to{result.data(), 4, {x.batch, c, h, w}, {h * w * c, 1, w * c, c}};
+    const std::vector<T> factors(scale.begin(), scale.end()), terms(shift.begin(), shift.end());
+    if (scale.empty())
+      activate<T>(activation, from, to, kernels, 1);
+    else
+      scale_shift<T>(from, 1, factors.data(), terms.data(), activation, to, kernels, 1);
+    return result;
   }
 
   // Channels first, two stages that no layout of the output changes the bits of.
@@ -177,7 +204,7 @@ class Chains : public ::testing::Test {
                                   pixels * x.channels, 1,       x.width * x.channels, x.channels};
     std::vector<T> expected(size), got(size, kNan<T>);
     Chain<T>(stages).run(view, nullptr, expected.data(), 1);
-    Chain<T>(stages, &kernels_of<T>(table)).run(view, nullptr, got.data(), 2);
+    Chain<T>(stages, nullptr, &kernels_of<T>(table)).run(view, nullptr, got.data(), 2);
     for (int64_t n = 0; n < x.batch; ++n)
       for (int64_t p = 0; p < pixels; ++p)
         for (int64_t c = 0; c < oc; ++c)
@@ -192,6 +219,23 @@ TYPED_TEST(Chains, PixelsHaveTheBitsOfTheirStages) {
     TestFixture::compare({1, 3, 19, 23}, {{37, 3, 1, 1}, {11, 1, 1, 0}}, false, table);
     TestFixture::compare({2, 5, 13, 9}, {{67, 3, 2, 1}, {130, 1, 1, 0}, {9, 1, 1, 0}}, true, table);
     TestFixture::compare({1, 3, 1, 2}, {{7, 1, 1, 0}, {5, 1, 1, 0}}, false, table);
+  });
+}
+
+TYPED_TEST(Chains, ScaledPixelsHaveTheBitsOfTheOperations) {
+  using R = typename TestFixture::Reads;
+  for_each_table([](const KernelTable& table) {
+    for (const R reads : {R::kActivated, R::kScaled, R::kScaledActivated}) {
+      const StageCase pointwise{11, 1, 1, 0};
+      TestFixture::compare({1, 1, 1, 2}, {pointwise}, false, table, reads);
+      TestFixture::compare({3, 37, 19, 23}, {pointwise}, true, table, reads);
+      TestFixture::compare({2, 1025, 7, 9}, {pointwise}, false, table, reads);
+      TestFixture::compare({2, 37, 19, 23}, {{67, 1, 1, 0}, {130, 1, 1, 0}, pointwise}, true, table, reads);
+      // Many blocks of scaled pixels in one of the chain, and in a band of rows.
+      TestFixture::compare({1, 1031, 13, 17}, {{5, 1, 1, 0}, pointwise}, false, table, reads);
+      TestFixture::compare({2, 700, 29, 17}, {{48, 1, 1, 0}, {48, 3, 2, 1, true}, pointwise}, true, table,
+                           reads);
+    }
   });
 }
 
@@ -227,6 +271,10 @@ template <class T>
 ConvWeights<T> filter(const std::vector<T>& weight, int64_t oc, int64_t ic, int64_t k) {
   return {{weight.data(), oc, ic, k, k, ic * k * k, k * k, k, 1}, nullptr, 1};
 }
+
+template <class T>
+class ScaledInputs : public ::testing::Test {};
+TYPED_TEST_SUITE(ScaledInputs, RealTypes);
 
 int lines(const std::string& text) { return static_cast<int>(std::count(text.begin(), text.end(), '\n')); }
 
@@ -316,6 +364,60 @@ TEST(Fusion, MeansAreTakenBeforePointwiseConvolutions) {
     const std::vector<float> got = run(fused), expected = run(kept);
     for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], 1e-5);
   }
+}
+
+// A dense block: what a layer normalises is part of a joined image that others read too. That is made in the
+// step of the 1x1 convolution after it, where it is large and nobody else reads it; the bits stay.
+TYPED_TEST(ScaledInputs, AreMadeInTheStepOfTheConvolution) {
+  using T = TypeParam;
+  Random random;
+  const int64_t ic = 67, oc = 19, h = 63, w = 71;
+  const std::vector<T> first = random.values<T>(ic * ic * 9), second = random.values<T>(oc * 2 * ic * 9);
+  const std::vector<double> scale(2 * ic, -1.5), shift(2 * ic, 0.25);
+  const auto build = [&](bool keep, bool residual, int64_t rows, int64_t kernel) {
+    Graph<T> graph;
+    const ValueId x = graph.input("x", {2, ic, rows, w}, Layout::kNchw);
+    const Activation relu{ActivationKind::kClip, 0, 1e30};
+    const ValueId grown =
+        graph.conv2d("grow", x, filter(first, ic, ic, 3), {1, 1}, Edges{1, 1, 1, 1}, {1, 1}, 1, relu);
+    const ValueId more = graph.activation("more", grown, {ActivationKind::kTanh, 0, 0});
+    const ValueId joined = graph.concat("join", {grown, more}, 1);
+    ValueId y = graph.scale_shift("norm", joined, 1, scale, shift);
+    y = graph.activation("relu", y, relu);
+    if (keep) graph.output("kept", y, Layout::kNchw);
+    const int64_t pad = kernel / 2;
+    y = graph.conv2d("product", y, filter(second, oc, 2 * ic, kernel), {1, 1}, Edges{pad, pad, pad, pad},
+                     {1, 1}, 1, {});
+    if (residual)
+      y = graph.binary("sum", y, graph.slice("part", x, {0, 3, 0, 0}, {2, oc, rows, w}, {1, 1, 1, 1}),
+                       BinaryKind::kAdd);
+    graph.output("y", y, Layout::kNhwc);
+    graph.output("joined", joined, Layout::kNhwc);
+    return graph;
+  };
+  const auto run = [&](const Network<T>& network, int threads) {
+    std::vector<std::vector<T>> results;
+    std::vector<T*> outputs;
+    for (const auto& port : network.outputs()) results.emplace_back(element_count(port.shape));
+    for (std::vector<T>& result : results) outputs.push_back(result.data());
+    const std::vector<T> x = Random().values<T>(element_count(network.inputs()[0].shape));
+    const T* inputs[] = {x.data()};
+    network.run(inputs, outputs.data(), threads);
+    return std::vector<std::vector<T>>(results.end() - 2, results.end());
+  };
+  for (const bool residual : {false, true}) {
+    const Network<T> fused(build(false, residual, h, 1), false, active_kernels(), 1);
+    const Network<T> kept(build(true, residual, h, 1), false, active_kernels(), 1);
+    EXPECT_NE(fused.describe(1).find("; scale_shift and activation; conv"), std::string::npos)
+        << fused.describe(1);
+    EXPECT_EQ(kept.describe(1).find("chain"), std::string::npos) << kept.describe(1);
+    const auto expected = run(kept, 1);
+    for (const int threads : {1, 2, 5}) EXPECT_EQ(run(fused, threads), expected);
+  }
+  const Network<T> small(build(false, false, 3, 1), false, active_kernels(), 1);
+  EXPECT_EQ(small.describe(1).find("chain"), std::string::npos) << small.describe(1);
+  const Network<T> filtered(build(false, false, h, 3), false, active_kernels(), 1);
+  EXPECT_EQ(filtered.describe(1).find("chain"), std::string::npos) << filtered.describe(1);
 }
 
 // Joined images are written in place, also where one join's inputs are the first of a later one's.
