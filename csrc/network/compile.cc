@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/int_math.h"
+#include "core/memory_pool.h"
 #include "network/arena.h"
 #include "network/arrangement.h"
 #include "network/chain.h"
@@ -401,6 +402,7 @@ class Compiler {
 
 template <class T>
 void compile(Graph<T> graph, bool exact, const KernelTable& kernels, Network<T>& network) {
+  const BundledMemory bundled;  // the packed weights
   fuse(graph);
   Compiler<T>(graph, exact, kernels, network).run();
 }

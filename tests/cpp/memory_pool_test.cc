@@ -54,6 +54,51 @@ TEST_F(MemoryPool, BlocksHoldWhatIsAskedFor) {
   EXPECT_THROW(take_memory(INT64_MAX), std::bad_alloc);
 }
 
+// Blocks of a scope lie side by side and outlive it; the last of them gives back what they lie in. (Under
+// AddressSanitizer each has guards of its own.)
+TEST_F(MemoryPool, BundlesWhatIsTakenTogether) {
+  MemoryBlock first, second, large, other, after;
+  {
+    const BundledMemory bundled;
+    first = take_memory(1000);
+    second = take_memory(3 * kMb);
+    large = take_memory(5 * kMb);
+    std::thread([&] { other = take_memory(1000); }).join();
+    for (const MemoryBlock& block : {first, second, large}) std::memset(block.data, 1, block.capacity);
+    {
+      const BundledMemory inner;
+      const MemoryBlock own = take_memory(100);
+      EXPECT_TRUE(!own.bundle || own.bundle != first.bundle);
+      give_memory(own);
+    }
+    // More than a bundle holds.
+    std::vector<MemoryBlock> many;
+    for (int i = 0; i < 30; ++i) {
+      many.push_back(take_memory(kMb));
+      std::memset(many.back().data, i, kMb);
+    }
+    for (int i = 0; i < 30; ++i) {
+      EXPECT_EQ(many[i].data[kMb - 1], static_cast<std::byte>(i));
+      give_memory(many[i]);
+    }
+  }
+  after = take_memory(1000);
+  EXPECT_EQ(large.bundle, nullptr);
+  EXPECT_EQ(other.bundle, nullptr);
+  EXPECT_EQ(after.bundle, nullptr);
+  if (first.bundle) {
+    EXPECT_EQ(second.bundle, first.bundle);
+    EXPECT_EQ(second.data, first.data + first.capacity);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(first.data) % (2 * kMb), 0u);
+  }
+  const int64_t idle = cached_bytes();
+  give_memory(first);
+  EXPECT_EQ(cached_bytes(), idle);
+  give_memory(second);
+  EXPECT_TRUE(!first.bundle || cached_bytes() > idle);
+  for (const MemoryBlock& block : {large, other, after}) give_memory(block);
+}
+
 TEST_F(MemoryPool, RecyclesWhatFits) {
   const MemoryBlock first = take_memory(10 * kMb);
   give_memory(first);
