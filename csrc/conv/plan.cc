@@ -274,6 +274,16 @@ void plan_strassen(const ConvProblem& problem, ConvPlan& plan) {
   plan.mc = std::max<int64_t>(pairs > 0 ? ceil_div(pixels, 2 * pairs) : pixels, 1);
 }
 
+// What the larger share of two threads is of half, where they share the panels of a single block: five are
+// three and two. (The choice may not depend on the threads that there are: its results would.)
+double strassen_imbalance(const ConvProblem& problem, const ConvPlan& tile) {
+  ConvPlan plan = tile;
+  plan_strassen(problem, plan);
+  if (plan.mc < problem.geometry.out_pixels()) return 1;
+  const int64_t panels = ceil_div(ceil_div(problem.geometry.oc, 2), plan.nr);
+  return static_cast<double>(2 * ceil_div(panels, 2)) / static_cast<double>(std::max<int64_t>(panels, 1));
+}
+
 // What an image becomes must not depend on the batch around it: algorithm and tiles are chosen for one image.
 ConvProblem one_image(ConvProblem problem) {
   problem.geometry.batch = std::min<int64_t>(problem.geometry.batch, 1);
@@ -343,7 +353,8 @@ Algorithm choose(const ConvProblem& problem, const ConvPlan& tile) {
   if (g.taps() == 1) {
     if (problem.exact || problem.role != ConvRole::kStep || !strassen_serves(problem) || is_single_pixel(g))
       return Algorithm::kGemm;
-    return kStrassenGain * cost(Algorithm::kStrassen, plan_strassen) < cost(Algorithm::kGemm, plan_direct)
+    return kStrassenGain * strassen_imbalance(problem, tile) * cost(Algorithm::kStrassen, plan_strassen) <
+                   cost(Algorithm::kGemm, plan_direct)
                ? Algorithm::kStrassen
                : Algorithm::kGemm;
   }

@@ -82,9 +82,11 @@ class Strassen final : public ConvAlgorithm<T> {
     typename ExactFallback<T>::Flags overflowed(g_.batch);
     TaskGrid grid = split_tasks(blocks, panels_, threads);
     if (grid.tasks() > 1) grid.row_pieces = std::clamp<int64_t>(blocks / grid.rows, 1, kTasksPerThread);
-    parallel_for(grid.tasks(), threads, [&](int64_t task) {
-      run_task({x, residual, out, overflowed.data()}, task_range(grid, blocks, panels_, 1, task));
-    });
+    AlignedBuffer<T> shared(grid.columns > 1 ? blocks * block_sums() : 0);
+    const Tensors t{x, residual, out, overflowed.data(), shared.size() ? shared.data() : nullptr};
+    if (t.sums) share_sums(t, blocks, threads);
+    parallel_for(grid.tasks(), threads,
+                 [&](int64_t task) { run_task(t, task_range(grid, blocks, panels_, 1, task)); });
     exact_.run(overflowed, g_, x, residual, out, pixels * step_, threads, [this] { return unpack(); });
   }
 
@@ -94,17 +96,18 @@ class Strassen final : public ConvAlgorithm<T> {
     const T* residual;
     T* out;
     std::atomic<bool>* overflowed;  // by image
+    T* sums;                        // of all blocks, where several threads need them, or null
   };
   struct Scratch {
     const T** pixels;  // of the image
     const T** rows;    // of the four sums, one after the other
-    T* sums;
+    T* sums;           // of a block
     T *u, *u3, *p5;
     T* patches;
   };
   // A block of pixels: the upper half of the rows, and the lower, which may be one fewer.
   struct Block {
-    int64_t first, upper, lower;
+    int64_t image, first, upper, lower;
   };
 
   static constexpr int64_t kElement = sizeof(T);
@@ -120,6 +123,7 @@ class Strassen final : public ConvAlgorithm<T> {
   int64_t most_rows() const { return ceil_div(plan_.mc, 2); }
   // Odd numbers of cache lines: rows 4 KB apart would share L1's sets.
   int64_t sums_row() const { return odd_lines<T>(depth_); }
+  int64_t block_sums() const { return 4 * most_rows() * sums_row(); }
   int64_t products_row() const { return std::min(panels_, block_panels()) * plan_.nr; }
   int64_t block_panels() const { return std::max<int64_t>(kColumns / plan_.nr, 1); }
 
@@ -133,7 +137,7 @@ class Strassen final : public ConvAlgorithm<T> {
     Scratch s;
     s.pixels = reinterpret_cast<const T**>(take(2 * rows * pointer));
     s.rows = reinterpret_cast<const T**>(take(4 * rows * pointer));
-    s.sums = take_elements(4 * rows * sums_row());
+    s.sums = take_elements(block_sums());
     s.u = take_elements(rows * products_row());
     s.u3 = take_elements(rows * products_row());
     s.p5 = take_elements(rows * products_row());
@@ -141,45 +145,64 @@ class Strassen final : public ConvAlgorithm<T> {
     return s;
   }
 
+  Block block_at(int64_t index) const {
+    const int64_t image = index / image_blocks(), pixels = g_.out_pixels();
+    const int64_t first = part_begin(pixels, image_blocks(), index % image_blocks());
+    const int64_t count = part_begin(pixels, image_blocks(), index % image_blocks() + 1) - first;
+    return {image, image * pixels + first, ceil_div(count, 2), count / 2};
+  }
+
+  // Where threads share blocks by their columns, each makes some rows of the sums for all.
+  void share_sums(const Tensors& t, int64_t blocks, int threads) const {
+    const int64_t parts = std::min(ceil_div(threads, blocks), most_rows());
+    parallel_for(blocks * parts, threads, [&](int64_t task) {
+      const Block block = block_at(task / parts);
+      int64_t bytes = scratch_bytes();
+      Scratch s = layout_scratch(thread_scratch(bytes), bytes);
+      s.sums = t.sums + task / parts * block_sums();
+      find_rows(t.x, block, s);
+      add_up(t, block, part_begin(block.upper, parts, task % parts),
+             part_begin(block.upper, parts, task % parts + 1), s);
+    });
+  }
+
   // Rows are blocks, counted through the images, columns panels of both halves.
   void run_task(const Tensors& t, const TaskRange& range) const {
     const auto [begin, end, panel_begin, panel_end] = range;
     int64_t bytes = scratch_bytes();
-    const Scratch s = layout_scratch(thread_scratch(bytes), bytes);
+    Scratch s = layout_scratch(thread_scratch(bytes), bytes);
     const int64_t column_blocks = ceil_div(panel_end - panel_begin, block_panels());
     for (int64_t at = begin; at < end; ++at) {
-      const int64_t image = at / image_blocks(), index = at % image_blocks();
-      const int64_t first = part_begin(g_.out_pixels(), image_blocks(), index);
-      const int64_t count = part_begin(g_.out_pixels(), image_blocks(), index + 1) - first;
-      const Block block{image * g_.out_pixels() + first, ceil_div(count, 2), count / 2};
-      if (!add_up(t.x, block, s)) {
-        t.overflowed[image].store(true, std::memory_order_relaxed);
-        continue;
-      }
+      const Block block = block_at(at);
+      if (t.sums) s.sums = t.sums + at * block_sums();
+      find_rows(t.x, block, s);
+      if (!t.sums) add_up(t, block, 0, block.upper, s);
+      if (t.overflowed[block.image].load(std::memory_order_relaxed)) continue;
       for (int64_t c = 0; c < column_blocks; ++c)
         multiply(t, block, panel_begin + part_begin(panel_end - panel_begin, column_blocks, c),
                  panel_begin + part_begin(panel_end - panel_begin, column_blocks, c + 1), s);
     }
   }
 
-  // The block's pixels and their sums. Where the lower half lacks a row it is one of zeros.
-  bool add_up(const ImageView<const T>& x, const Block& block, const Scratch& s) const {
-    if (limit_ == 0) return false;
+  // The block's pixels, and the rows of their sums. Where the lower half lacks a pixel it is one of zeros.
+  void find_rows(const ImageView<const T>& x, const Block& block, const Scratch& s) const {
     WindowTable<T>(g_, x, 1, zeros_.data())
         .fill(block.first, block.upper + block.lower, 0, {0, 1, 0, g_.ic}, s.pixels, s.patches);
     if (block.lower < block.upper) s.pixels[2 * block.upper - 1] = zeros_.data();
-    const int64_t stride = most_rows() * sums_row();
-    for (int64_t i = 0; i < 4; ++i)
-      for (int64_t r = 0; r < block.upper; ++r)
-        s.rows[i * most_rows() + r] = s.sums + i * stride + r * sums_row();
-    return kernels_.strassen_sums({.rows = block.upper,
-                                   .n = depth_,
-                                   .top = s.pixels,
-                                   .bottom = s.pixels + block.upper,
-                                   .sums = s.sums,
-                                   .sums_row = sums_row(),
-                                   .sums_stride = stride,
-                                   .limit = limit_});
+    for (int64_t i = 0; i < 4 * most_rows(); ++i) s.rows[i] = s.sums + i * sums_row();
+  }
+
+  // Rows [begin, end) of the block's sums.
+  void add_up(const Tensors& t, const Block& block, int64_t begin, int64_t end, const Scratch& s) const {
+    const bool fine = limit_ > 0 && kernels_.strassen_sums({.rows = end - begin,
+                                                            .n = depth_,
+                                                            .top = s.pixels + begin,
+                                                            .bottom = s.pixels + block.upper + begin,
+                                                            .sums = s.sums + begin * sums_row(),
+                                                            .sums_row = sums_row(),
+                                                            .sums_stride = most_rows() * sums_row(),
+                                                            .limit = limit_});
+    if (!fine) t.overflowed[block.image].store(true, std::memory_order_relaxed);
   }
 
   // One of the products, of n columns from a panel on, added to `addend` (or zeros) and finished.
