@@ -96,3 +96,17 @@ def test_an_infinity_stays_at_its_pixel(rng):
     y = net(x)
     finite = np.isfinite(y).all(axis=1)[0]
     assert not finite[3, 4] and finite.sum() == 14 * 14 - 1
+
+
+def test_two_that_gain_by_it_are_no_chain(rng):
+    ob.set_precision("fast")
+    wide = nn.Sequential(nn.Conv1x1(192, 384, activation="relu"), nn.Conv1x1(384, 192))
+    net = ob.compile(wide, (1, 192, 40, 40))
+    assert repr(net).count("strassen") == 2 and "chain" not in repr(net)
+    ob.set_precision("exact")
+    exact = ob.compile(wide, (1, 192, 40, 40))
+    assert "chain" in repr(exact)
+    x = uniform(rng, (1, 192, 40, 40), FLOAT32)
+    chained = exact(x)
+    ob.set_precision("fast")
+    assert relative_rms(net(x), chained) < 2e-6
