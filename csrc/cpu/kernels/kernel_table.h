@@ -39,10 +39,10 @@ struct Epilogue {
 // c[i][j] = addend[i][j] + sum over taps t and p < kc of a(t, i)[p] * b[j / nr][t * kc + p][j % nr],
 // for i < m, j < n; a(t, i) = a_rows[t * a_tap_stride + i] + a_offset, p contiguous.
 // B is packed: panels of nr columns, a panel is k rows of nr, the last one padded with zeros.
-// C is written at c + i * ldc + j and nowhere else. The addend, at addend + i * ld_addend + j, may be null, or
-// c itself. The sum over the taps and p of one call is made from the epilogue's bias, or zero, by blocks, then
-// added to it.
-// `epilogue` is null while more of k is to come. m, n, taps and kc may be 0. Strides count elements.
+// C is written at c + i * ldc + j and nowhere else. The addend, at addend + i * ld_addend + j, may be null,
+// or c itself. The sum over the taps and p of one call is made from the epilogue's bias, or zero, by blocks,
+// then added to it. `epilogue` is null while more of k is to come. m, n, taps and kc may be 0. Strides count
+// elements.
 //
 // The order of the tiles: by panels, a panel of B staying in L1 while all rows of A stream past (4 bytes a
 // cycle); with rows_outside by rows, a few rows of A staying in L1 while all of B streams past (11 bytes a
