@@ -37,8 +37,9 @@ class ConvAlgorithm {
     throw std::logic_error("run_scaled: this algorithm takes no factors");
   }
 
-  // Working memory of each thread.
+  // Working memory of each thread, and of a call.
   virtual int64_t scratch_bytes() const { return 0; }
+  virtual int64_t shared_bytes() const { return 0; }
   // Packed weights and biases.
   virtual int64_t weight_bytes() const = 0;
 };

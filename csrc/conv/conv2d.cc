@@ -97,7 +97,7 @@ void Conv2d<T>::run(const ImageView<const T>& x, const T* residual, T* out, int 
 
 template <class T>
 int64_t Conv2d<T>::workspace_bytes(int threads) const {
-  return algorithm_->scratch_bytes() * useful_threads(threads);
+  return algorithm_->scratch_bytes() * useful_threads(threads) + algorithm_->shared_bytes();
 }
 
 template <class T>

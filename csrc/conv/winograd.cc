@@ -65,6 +65,8 @@ class Winograd final : public ConvAlgorithm<T> {
     return bytes;
   }
 
+  int64_t shared_bytes() const override { return folds() ? folded_size() * kElement : 0; }
+
   int64_t weight_bytes() const override { return filters_.bytes() + bias_.bytes(); }
 
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const override {
@@ -90,6 +92,7 @@ class Winograd final : public ConvAlgorithm<T> {
   // ---- images and weights from space to depth ----
 
   bool folds() const { return folds_space_to_depth(plain_); }
+  int64_t folded_size() const { return g_.batch * g_.ih * g_.iw * g_.ic; }
   AlignedBuffer<T> make_filters(const ImageView<const T>& weight) const {
     if (!folds()) return winograd_filters(g_, weight, tiles_, plan_.nr);
     const std::vector<T> own = space_to_depth(plain_, weight);
@@ -99,7 +102,7 @@ class Winograd final : public ConvAlgorithm<T> {
   }
   AlignedBuffer<T> fold(const ImageView<const T>& x, int threads) const {
     if (!folds()) return {};
-    AlignedBuffer<T> folded(g_.batch * g_.ih * g_.iw * g_.ic);
+    AlignedBuffer<T> folded(folded_size());
     parallel_ranges(g_.batch * g_.ih, kFoldedRows, threads, [&](int64_t begin, int64_t end) {
       space_to_depth(plain_, x, begin, end, folded.data());
     });

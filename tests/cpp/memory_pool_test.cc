@@ -64,7 +64,9 @@ TEST_F(MemoryPool, BundlesWhatIsTakenTogether) {
     second = take_memory(3 * kMb);
     large = take_memory(5 * kMb);
     std::thread([&] { other = take_memory(1000); }).join();
-    for (const MemoryBlock& block : {first, second, large}) std::memset(block.data, 1, block.capacity);
+    std::memset(first.data, 1, 1000);
+    std::memset(second.data, 1, 3 * kMb);
+    std::memset(large.data, 1, 5 * kMb);
     {
       const BundledMemory inner;
       const MemoryBlock own = take_memory(100);
