@@ -89,8 +89,8 @@ struct ConvPlan {
   int64_t nc = 0;      // NCHW: pixels packed per cache block; depthwise, narrow groups: channels that vectors
                        // divide; Winograd: output channels per block
   int tile_h = 0, tile_w = 0;  // Winograd: outputs per tile along each side
-  bool space_to_depth =
-      false;                   // Winograd: of the folded image (space_to_depth.h), which may have any strides
+  // Winograd: of the folded image (space_to_depth.h), which is read from one of any strides.
+  bool space_to_depth = false;
   bool dot = false;            // 1x1 from one pixel to one: dot products with the weights as they are
   bool narrow_groups = false;  // the depthwise kernels serve groups of a few channels
   bool few_channels = false;   // NCHW: an image of a few channels, by bands (few_channels.cc)

@@ -37,18 +37,16 @@ void for_each_weight(const ConvGeometry& g, const F& f) {
         }
 }
 
-// Pixels [begin, end) of a row, which lie in the image, to dst, `gap` elements from one group of `group` to
-// the next; pixel `begin` is the first of a group. With kChannels > 0 a group is so many elements in a row.
+// Pixels [begin, end) of a row, which lie in the image, to dst in groups that are `gap` elements apart.
 template <class T>
 void copy_row(const ImageView<const T>& x, const T* row, int64_t begin, int64_t end, int64_t group,
               int64_t gap, T* dst) {
   for (int64_t i = begin; i < end; i += group, dst += gap) {
-    const int64_t count = std::min(group, end - i);
-    for (int64_t p = 0; p < count; ++p)
+    for (int64_t p = 0; p < group; ++p)
       for (int64_t c = 0; c < x.channels; ++c) dst[p * x.channels + c] = row[(i + p) * x.sw + c * x.sc];
   }
 }
-// The same of contiguous pixels: groups of a size that the compiler knows.
+// `count` groups of contiguous pixels, of kSize elements.
 template <class T, int64_t kSize>
 void copy_groups(const T* src, int64_t count, int64_t gap, T* dst) {
   for (int64_t i = 0; i < count; ++i) std::memcpy(dst + i * gap, src + i * kSize, kSize * sizeof(T));

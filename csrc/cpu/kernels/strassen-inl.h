@@ -25,11 +25,11 @@ bool strassen_sums(const StrassenSumsArgs<T>& args) {
     const auto add = [&](int64_t i, auto load, auto store) {
       const Vec a11 = load(top + i), a12 = load(top + n + i), a21 = load(bottom + i),
                 a22 = load(bottom + n + i);
-      const Vec sum = a21 + a22, rest_of = sum - a11;
-      store(s1 + i, sum);
-      store(s2 + i, rest_of);
+      const Vec lower = a21 + a22, less = lower - a11;
+      store(s1 + i, lower);
+      store(s2 + i, less);
       store(s3 + i, a11 - a21);
-      store(s4 + i, a12 - rest_of);
+      store(s4 + i, a12 - less);
       wrong += (a11 * scale) * zero + (a12 * scale) * zero;
       wrong += (a21 * scale) * zero + (a22 * scale) * zero;
     };
