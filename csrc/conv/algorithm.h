@@ -53,6 +53,23 @@ struct ConvWeights {
   int64_t bias_stride;
 };
 
+// What a convolution reads, channels last: its pixels `step` apart, or dense.
+template <class T>
+ImageView<const T> spaced_image(const T* data, const ConvGeometry& g, int64_t step) {
+  const int64_t sh = g.iw * step, sn = g.ih * sh;
+  return {data, g.batch, g.ic, g.ih, g.iw, sn, 1, sh, step};
+}
+template <class T>
+ImageView<const T> dense_image(const T* data, const ConvGeometry& g) {
+  return spaced_image(data, g, g.ic);
+}
+// Its weights in the order (oc, group_ic, kh, kw).
+template <class T>
+ImageView<const T> dense_weights(const T* data, const ConvGeometry& g) {
+  const int64_t sc = g.taps(), sn = g.group_ic() * sc;
+  return {data, g.oc, g.group_ic(), g.kh, g.kw, sn, sc, g.kw, 1};
+}
+
 template <class T>
 using ConvAlgorithmPtr = std::unique_ptr<const ConvAlgorithm<T>>;
 
@@ -69,16 +86,16 @@ ConvAlgorithmPtr<T> make_depthwise(const ConvProblem&, const ConvPlan&, const Ke
                                    const ConvWeights<T>&);
 template <class T>
 ConvAlgorithmPtr<T> make_depthwise_nchw(const ConvProblem&, const Kernels<T>&, const ConvWeights<T>&);
-// `make_exact` prepares what convolves one image without Winograd: when the first comes that has infinities
-// or NaN, from weights made of the transformed ones.
+// What convolves one image by plain products: prepared when the first comes that has infinities or NaN, from
+// weights made of the transformed ones.
+template <class T>
+using MakeExact = std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)>;
 template <class T>
 ConvAlgorithmPtr<T> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
-                                  const ConvWeights<T>&,
-                                  std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)> make_exact);
+                                  const ConvWeights<T>&, MakeExact<T>);
 template <class T>
 ConvAlgorithmPtr<T> make_strassen(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
-                                  const ConvWeights<T>&,
-                                  std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)> make_exact);
+                                  const ConvWeights<T>&, MakeExact<T>);
 // From one pixel to one pixel. With problem.once the weights are read in place: they must outlive the
 // algorithm.
 template <class T>

@@ -186,8 +186,7 @@ double estimate_share_cycles(const ConvGeometry& g, const ConvPlan& plan, int el
   const double blocks = std::ceil(rows / static_cast<double>(plan.mc));
   const double compute = winograd ? winograd_share_cycles(g, plan, rows, columns, width)
                                   : blocks * gemm_cycles(plan, rows / blocks, n, taps * ic);
-  const double weights =
-      winograd ? products_per_channel({winograd_geometry(g), plan.tile_h, plan.tile_w, plan.lanes}) : taps;
+  const double weights = winograd ? products_per_channel({g, plan.tile_h, plan.tile_w, plan.lanes}) : taps;
   const double pixels = winograd ? rows * plan.tile_h * plan.tile_w : rows;
   // The steps before and after share pixels: what this one shares by channels changes hands.
   const double foreign = std::max(0.0, 1 - n / static_cast<double>(share.channels));

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -16,7 +15,6 @@ namespace onebyone {
 template <class T>
 class ExactFallback {
  public:
-  using Make = std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)>;
   // (oc, group_ic, kh, kw) in that order, and oc values or none.
   struct Weights {
     std::vector<T> weight, bias;
@@ -24,8 +22,7 @@ class ExactFallback {
   // By image: whether it is to be convolved again.
   using Flags = std::vector<std::atomic<bool>>;
 
-  // `make` prepares what convolves one image.
-  explicit ExactFallback(Make make) : make_(std::move(make)) {}
+  explicit ExactFallback(MakeExact<T> make) : make_(std::move(make)) {}
 
   void prepare(const ConvWeights<T>& weights) {
     std::call_once(made_, [&] { algorithm_ = make_(weights); });
@@ -41,10 +38,8 @@ class ExactFallback {
       if (!flags[n]) continue;
       std::call_once(made_, [&] {
         const Weights own = recover();
-        const int64_t sc = g.taps(), sn = g.group_ic() * sc;
-        algorithm_ = make_({{own.weight.data(), g.oc, g.group_ic(), g.kh, g.kw, sn, sc, g.kw, 1},
-                            own.bias.empty() ? nullptr : own.bias.data(),
-                            1});
+        algorithm_ =
+            make_({dense_weights(own.weight.data(), g), own.bias.empty() ? nullptr : own.bias.data(), 1});
       });
       ImageView<const T> image = x;
       image.data += static_cast<int64_t>(n) * x.sn;
@@ -55,7 +50,7 @@ class ExactFallback {
   }
 
  private:
-  const Make make_;
+  const MakeExact<T> make_;
   mutable std::once_flag made_;
   mutable ConvAlgorithmPtr<T> algorithm_;
 };

@@ -14,26 +14,17 @@ constexpr int64_t kMostChannels = 7;
 constexpr double kPaddedImages = 4;
 constexpr int64_t kPaddedElements = 256 * 1024;
 
-// The tap and channel of the folded weights that weight (y, x, c) becomes.
-struct FoldedPlace {
-  int64_t channel, tap;
-};
-FoldedPlace folded_place(const ConvGeometry& g, const ConvGeometry& folded, int64_t y, int64_t x, int64_t c) {
-  return {((y % g.stride.h) * g.stride.w + x % g.stride.w) * g.ic + c,
-          y / g.stride.h * folded.kw + x / g.stride.w};
-}
-
-// f(index of the plain weight (oc, c, y, x), index of the folded one).
+// f(oc, c, y, x, where that weight lies among the folded ones) for all weights, in their order.
 template <class F>
 void for_each_weight(const ConvGeometry& g, const F& f) {
   const ConvGeometry folded = space_to_depth(g);
-  int64_t plain = 0;
   for (int64_t oc = 0; oc < g.oc; ++oc)
     for (int64_t c = 0; c < g.ic; ++c)
       for (int64_t y = 0; y < g.kh; ++y)
-        for (int64_t x = 0; x < g.kw; ++x, ++plain) {
-          const FoldedPlace place = folded_place(g, folded, y, x, c);
-          f(plain, (oc * folded.ic + place.channel) * folded.taps() + place.tap);
+        for (int64_t x = 0; x < g.kw; ++x) {
+          const int64_t phase = y % g.stride.h * g.stride.w + x % g.stride.w;
+          const int64_t tap = y / g.stride.h * folded.kw + x / g.stride.w;
+          f(oc, c, y, x, (oc * folded.ic + phase * g.ic + c) * folded.taps() + tap);
         }
 }
 
@@ -80,17 +71,18 @@ template <class T>
 std::vector<T> space_to_depth(const ConvGeometry& g, const ImageView<const T>& w) {
   const ConvGeometry folded = space_to_depth(g);
   std::vector<T> weight(folded.oc * folded.ic * folded.taps());
-  for_each_weight(g, [&](int64_t plain, int64_t place) {
-    const int64_t x = plain % g.kw, y = plain / g.kw % g.kh, c = plain / g.taps() % g.ic;
-    weight[place] = w.data[plain / (g.taps() * g.ic) * w.sn + c * w.sc + y * w.sh + x * w.sw];
+  for_each_weight(g, [&](int64_t oc, int64_t c, int64_t y, int64_t x, int64_t place) {
+    weight[place] = w.data[oc * w.sn + c * w.sc + y * w.sh + x * w.sw];
   });
   return weight;
 }
 
 template <class T>
 std::vector<T> depth_to_space(const ConvGeometry& g, const std::vector<T>& folded) {
-  std::vector<T> weight(g.oc * g.ic * g.taps());
-  for_each_weight(g, [&](int64_t plain, int64_t place) { weight[plain] = folded[place]; });
+  std::vector<T> weight;
+  weight.reserve(g.oc * g.ic * g.taps());
+  for_each_weight(
+      g, [&](int64_t, int64_t, int64_t, int64_t, int64_t place) { weight.push_back(folded[place]); });
   return weight;
 }
 

@@ -40,7 +40,7 @@ template <class T>
 class Strassen final : public ConvAlgorithm<T> {
  public:
   Strassen(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
-           const ConvWeights<T>& weights, typename ExactFallback<T>::Make make_exact)
+           const ConvWeights<T>& weights, MakeExact<T> make_exact)
       : g_(problem.geometry),
         plan_(plan),
         kernels_(kernels),
@@ -227,27 +227,22 @@ class Strassen final : public ConvAlgorithm<T> {
     const auto sums = [&](int64_t i) { return s.rows + (i - 1) * most_rows(); };
     // Quarters of the output and the residual, and the epilogues of the halves.
     const int64_t at = block.first * step_ + column, below = at + upper * step_;
-    const auto finish = [&](int64_t half, int64_t from) {
-      Epilogue<T> epilogue;
-      epilogue.activation = activation_;
-      if (bias_.size()) epilogue.bias_n = bias_.data() + half * panels_ * plan_.nr + column;
-      if (t.residual) epilogue.residual = t.residual + from;
-      return epilogue;
+    const T* const bias = bias_.size() ? bias_.data() + column : nullptr;
+    const auto finish = [&](const T* bias_n, int64_t from) {
+      return Epilogue<T>{
+          .bias_n = bias_n, .residual = t.residual ? t.residual + from : nullptr, .activation = activation_};
     };
-    const Epilogue<T> c11 = finish(0, at), c21 = finish(0, below);
-    Epilogue<T> biased;  // both c12 and c22 have it from p5
-    biased.bias_n = finish(1, at).bias_n;
-    Epilogue<T> c12 = finish(1, at + left_);
-    c12.bias_n = nullptr;
-    const auto gemm = [&](const Operands& o) { product(panel, o); };
-    gemm({kP1, upper, n, top, 0, s.u, row, nullptr, nullptr});
-    gemm({kP2, upper, n, top, depth_, t.out + at, step_, s.u, &c11});
-    gemm({kP6, upper, n, sums(2), 0, s.u, row, s.u, nullptr});
-    gemm({kP7, upper, n, sums(3), 0, s.u3, row, s.u, nullptr});
-    gemm({kP4, lower, n, bottom, depth_, t.out + below, step_, s.u3, &c21});
-    gemm({kP5, upper, right, sums(1), 0, s.p5, row, nullptr, &biased});
+    const Epilogue<T> c11 = finish(bias, at), c21 = finish(bias, below), c12 = finish(nullptr, at + left_);
+    const Epilogue<T> p5{.bias_n = bias ? bias + panels_ * plan_.nr : nullptr,
+                         .activation = {}};  // of both c12 and c22
+    product(panel, {kP1, upper, n, top, 0, s.u, row, nullptr, nullptr});
+    product(panel, {kP2, upper, n, top, depth_, t.out + at, step_, s.u, &c11});
+    product(panel, {kP6, upper, n, sums(2), 0, s.u, row, s.u, nullptr});
+    product(panel, {kP7, upper, n, sums(3), 0, s.u3, row, s.u, nullptr});
+    product(panel, {kP4, lower, n, bottom, depth_, t.out + below, step_, s.u3, &c21});
+    product(panel, {kP5, upper, right, sums(1), 0, s.p5, row, nullptr, &p5});
     add(upper, right, s.u, row, nullptr, s.p5, s.u, row, {});
-    gemm({kP3, upper, right, sums(4), 0, t.out + at + left_, step_, s.u, &c12});
+    product(panel, {kP3, upper, right, sums(4), 0, t.out + at + left_, step_, s.u, &c12});
     add(lower, right, s.u3, row, t.residual ? t.residual + below + left_ : nullptr, s.p5,
         t.out + below + left_, step_, activation_);
   }
@@ -365,17 +360,13 @@ class Strassen final : public ConvAlgorithm<T> {
 
 template <class T>
 ConvAlgorithmPtr<T> make_strassen(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
-                                  const ConvWeights<T>& weights,
-                                  std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)> make_exact) {
+                                  const ConvWeights<T>& weights, MakeExact<T> make_exact) {
   return std::make_unique<Strassen<T>>(problem, plan, kernels, weights, std::move(make_exact));
 }
 
-#define ONEBYONE_INSTANTIATE(T)                                                                      \
-  template ConvAlgorithmPtr<T> make_strassen(const ConvProblem&, const ConvPlan&, const Kernels<T>&, \
-                                             const ConvWeights<T>&,                                  \
-                                             std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)>);
-ONEBYONE_INSTANTIATE(float)
-ONEBYONE_INSTANTIATE(double)
-#undef ONEBYONE_INSTANTIATE
+template ConvAlgorithmPtr<float> make_strassen(const ConvProblem&, const ConvPlan&, const Kernels<float>&,
+                                               const ConvWeights<float>&, MakeExact<float>);
+template ConvAlgorithmPtr<double> make_strassen(const ConvProblem&, const ConvPlan&, const Kernels<double>&,
+                                                const ConvWeights<double>&, MakeExact<double>);
 
 }  // namespace onebyone

@@ -36,7 +36,7 @@ template <class T>
 class Winograd final : public ConvAlgorithm<T> {
  public:
   Winograd(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
-           const ConvWeights<T>& weights, typename ExactFallback<T>::Make make_exact)
+           const ConvWeights<T>& weights, MakeExact<T> make_exact)
       : plain_(problem.geometry),
         g_(winograd_geometry(plain_)),
         nhwc_(problem.layout == Layout::kNhwc),
@@ -76,7 +76,7 @@ class Winograd final : public ConvAlgorithm<T> {
     const TaskGrid grid = split_output(g_, plan_, kElement, tiles, column_units, products_row(), threads);
     typename ExactFallback<T>::Flags overflowed(g_.batch);
     const AlignedBuffer<T> folded = fold(x, threads);
-    const ImageView<const T> image = folds() ? folded_view(folded.data()) : x;
+    const ImageView<const T> image = folds() ? dense_image(folded.data(), g_) : x;
     parallel_for(grid.tasks(), threads, [&](int64_t task) {
       run_task({image, residual, out, overflowed.data()}, task_range(grid, tiles, column_units, 1, task));
     });
@@ -91,14 +91,11 @@ class Winograd final : public ConvAlgorithm<T> {
  private:
   // ---- images and weights from space to depth ----
 
-  bool folds() const { return folds_space_to_depth(plain_); }
+  bool folds() const { return plan_.space_to_depth; }
   int64_t folded_size() const { return g_.batch * g_.ih * g_.iw * g_.ic; }
   AlignedBuffer<T> make_filters(const ImageView<const T>& weight) const {
     if (!folds()) return winograd_filters(g_, weight, tiles_, plan_.nr);
-    const std::vector<T> own = space_to_depth(plain_, weight);
-    const int64_t sc = g_.taps(), sn = g_.ic * sc;
-    return winograd_filters<T>(g_, {own.data(), g_.oc, g_.ic, g_.kh, g_.kw, sn, sc, g_.kw, 1}, tiles_,
-                               plan_.nr);
+    return winograd_filters(g_, dense_weights(space_to_depth(plain_, weight).data(), g_), tiles_, plan_.nr);
   }
   AlignedBuffer<T> fold(const ImageView<const T>& x, int threads) const {
     if (!folds()) return {};
@@ -108,11 +105,6 @@ class Winograd final : public ConvAlgorithm<T> {
     });
     return folded;
   }
-  ImageView<const T> folded_view(const T* data) const {
-    const int64_t sw = g_.ic, sh = g_.iw * sw;
-    return {data, g_.batch, g_.ic, g_.ih, g_.iw, g_.ih * sh, 1, sh, sw};
-  }
-
   struct Tensors {
     const ImageView<const T>& x;
     const T* residual;
@@ -441,17 +433,13 @@ class Winograd final : public ConvAlgorithm<T> {
 
 template <class T>
 ConvAlgorithmPtr<T> make_winograd(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
-                                  const ConvWeights<T>& weights,
-                                  std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)> make_exact) {
+                                  const ConvWeights<T>& weights, MakeExact<T> make_exact) {
   return std::make_unique<Winograd<T>>(problem, plan, kernels, weights, std::move(make_exact));
 }
 
-#define ONEBYONE_INSTANTIATE(T)                                                                      \
-  template ConvAlgorithmPtr<T> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<T>&, \
-                                             const ConvWeights<T>&,                                  \
-                                             std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)>);
-ONEBYONE_INSTANTIATE(float)
-ONEBYONE_INSTANTIATE(double)
-#undef ONEBYONE_INSTANTIATE
+template ConvAlgorithmPtr<float> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<float>&,
+                                               const ConvWeights<float>&, MakeExact<float>);
+template ConvAlgorithmPtr<double> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<double>&,
+                                                const ConvWeights<double>&, MakeExact<double>);
 
 }  // namespace onebyone

@@ -100,13 +100,14 @@ class Arranger {
   ChainRole role_of(const NodeT& node) const {
     const auto* conv = std::get_if<ConvOp<T>>(&node.op);
     if (!conv || conv->scaled) return ChainRole::kNone;
-    const auto spec_as = [&](ConvRole role) { return conv_spec_of(graph_, maker_, node, *conv, 0, role); };
-    const ConvPlan plan = maker_.conv_plan(spec_as(ConvRole::kStage), *conv);
+    const ConvSpec stage = conv_spec_of(graph_, maker_, node, *conv, 0, ConvRole::kStage);
+    const ConvPlan plan = maker_.conv_plan(stage, *conv);
     if (Chain<T>::by_rows(plan)) return ChainRole::kRows;
     if (!Chain<T>::by_pixels(plan)) return ChainRole::kNone;
-    if (maker_.conv_plan(spec_as(ConvRole::kStep), *conv).algorithm == Algorithm::kWinograd &&
-        kWinogradSaves * maker_.conv_cycles(spec_as(ConvRole::kStep), *conv) <
-            maker_.conv_cycles(spec_as(ConvRole::kStage), *conv))
+    const ConvSpec step = conv_spec_of(graph_, maker_, node, *conv, 0, ConvRole::kStep);
+    const ConvPlan apart = maker_.conv_plan(step, *conv);
+    if (apart.algorithm == Algorithm::kWinograd &&
+        kWinogradSaves * maker_.conv_cycles(step, *conv, apart) < maker_.conv_cycles(stage, *conv, plan))
       return ChainRole::kNone;
     const Dims &x = graph_.shape(node.inputs[0]), &y = graph_.shape(node.output);
     const ImageView<const T>& w = conv->weights.weight;

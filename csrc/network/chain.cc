@@ -18,17 +18,6 @@ constexpr int64_t kScaledBytes = 128 * 1024;
 // Fewer pixels than this in a block would read the weights too often.
 constexpr int64_t kLeastPixels = 48;
 
-// A channels-last image with its pixels `step` apart, or dense.
-template <class T>
-ImageView<const T> spaced_image(const T* data, const ConvGeometry& g, int64_t step) {
-  const int64_t sh = g.iw * step, sn = g.ih * sh;
-  return {data, g.batch, g.ic, g.ih, g.iw, sn, 1, sh, step};
-}
-template <class T>
-ImageView<const T> dense_image(const T* data, const ConvGeometry& g) {
-  return spaced_image(data, g, g.ic);
-}
-
 }  // namespace
 
 template <class T>

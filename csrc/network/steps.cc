@@ -135,8 +135,8 @@ ConvPlan StepMaker<T>::conv_plan(const ConvSpec& spec, const ConvOp<T>& op) cons
 }
 
 template <class T>
-double StepMaker<T>::conv_cycles(const ConvSpec& spec, const ConvOp<T>& op) const {
-  return estimate_cycles(problem_of(spec, op), conv_plan(spec, op));
+double StepMaker<T>::conv_cycles(const ConvSpec& spec, const ConvOp<T>& op, const ConvPlan& plan) const {
+  return estimate_cycles(problem_of(spec, op), plan);
 }
 
 template <class T>

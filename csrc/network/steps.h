@@ -25,8 +25,8 @@ class StepMaker {
                      int64_t out_step, ConvRole role) const;
   // The plan that it would get.
   ConvPlan conv_plan(const ConvSpec& spec, const ConvOp<T>& op) const;
-  // What it should cost (conv/cost.h).
-  double conv_cycles(const ConvSpec& spec, const ConvOp<T>& op) const;
+  // What that should cost (conv/cost.h).
+  double conv_cycles(const ConvSpec& spec, const ConvOp<T>& op, const ConvPlan& plan) const;
   Step<T> conv(const ConvSpec& spec, const ConvOp<T>& op) const;
   // Convolutions after each other (chain.h), perhaps after a ScaleShiftOp or ActivationOp. Channels first:
   // made by pixels alone, without a residual.
