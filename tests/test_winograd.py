@@ -98,12 +98,42 @@ def test_auto_takes_it_where_it_saves_time(layout):
     assert plan_of(64, 64, 56, layout=layout).algorithm == "winograd"
     assert plan_of(512, 512, 28, layout=layout).algorithm == "winograd"
     assert plan_of(32, 64, 28, kernel=5, layout=layout).algorithm == "winograd"
-    assert plan_of(3, 64, 56, layout=layout).algorithm == "direct"
+    assert plan_of(3, 64, 56, layout="NCHW").algorithm == "direct"
     assert plan_of(64, 128, 56, stride=2, layout=layout).algorithm == "winograd"
     assert plan_of(64, 64, 28, kernel=5, stride=2, layout=layout).algorithm == "winograd"
     assert plan_of(512, 512, 8, stride=2, layout=layout).algorithm == "direct"
     assert plan_of(64, 64, 56, stride=3, layout=layout).algorithm == "direct"
     assert plan_of(64, 64, 56, dilation=2, layout=layout).algorithm == "direct"
+
+
+def test_few_channels_go_along_rows_or_stay_direct():
+    """Where registers hold the sums of four tiles: AVX-512 and NEON."""
+    plan = plan_of(3, 64, 56, layout="NHWC")
+    assert ("tile=1x4 along-rows" in repr(plan)) == (plan.algorithm == "winograd"), plan
+    rng = np.random.default_rng(0)
+    x, w = uniform(rng, (2, 56, 50, 3), "float32"), uniform(rng, (64, 3, 3, 3), "float32")
+    plan = ob.Conv2dPlan(w, input_shape=x.shape, padding=1, layout="NHWC")
+    once = ob.conv2d(x, w, padding=1, layout="NHWC")
+    np.testing.assert_array_equal(
+        once, ob.conv2d(x, w, padding=1, layout="NHWC", algorithm="direct")
+    )
+    np.testing.assert_allclose(plan(x), once, atol=2e-5)
+    x[1, 20, 30, 2] = np.inf
+    np.testing.assert_array_equal(
+        np.isfinite(plan(x)), np.isfinite(ob.conv2d(x, w, padding=1, layout="NHWC"))
+    )
+
+
+def test_chains_begin_along_rows(rng):
+    layers = ob.nn.Sequential(
+        ob.nn.Conv2d(3, 256, 3, padding=1, activation="relu"), ob.nn.Conv2d(256, 32, 1)
+    )
+    x = uniform(rng, (2, 3, 64, 60), "float32")
+    net = ob.compile(layers, x.shape)
+    assert "chain of" in repr(net), repr(net)
+    np.testing.assert_allclose(net(x), layers(x), atol=2e-5)
+    x[1, 2, 7, 9] = np.nan
+    np.testing.assert_array_equal(np.isnan(net(x)), np.isnan(layers(x)))
 
 
 def test_a_plan_prints_its_tiles():

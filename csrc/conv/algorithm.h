@@ -1,6 +1,6 @@
 // conv/algorithm.h - what every convolution algorithm is: prepared once from the weights, then run.
 // Implemented by implicit_gemm_nhwc.cc, implicit_gemm_nchw.cc, few_channels.cc, strassen.cc, winograd.cc,
-// depthwise.cc, depthwise_nchw.cc, dot.cc, reference.cc; owned by Conv2d (conv2d.h).
+// winograd_rows.cc, depthwise.cc, depthwise_nchw.cc, dot.cc, reference.cc; owned by Conv2d (conv2d.h).
 #pragma once
 
 #include <functional>
@@ -24,7 +24,8 @@ class ConvAlgorithm {
 
   // The same for output pixels [begin, end) alone, counted through rows and images, on the calling thread.
   // out and residual point at pixel `begin`; of x only what these pixels see is read. Same bits as run. Only
-  // the channels-last GEMM, for any pixels, and depthwise, for whole rows of one image, can.
+  // the channels-last GEMM and Winograd along rows, for any pixels, and depthwise, for whole rows of one
+  // image, can. (Winograd's reads whole tiles of the rows that they see.)
   virtual void run_part(const ImageView<const T>&, const T* /*residual*/, T* /*out*/, int64_t /*begin*/,
                         int64_t /*end*/) const {
     throw std::logic_error("run_part: this algorithm has no parts");
@@ -93,6 +94,9 @@ using MakeExact = std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)>;
 template <class T>
 ConvAlgorithmPtr<T> make_winograd(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
                                   const ConvWeights<T>&, MakeExact<T>);
+template <class T>
+ConvAlgorithmPtr<T> make_winograd_rows(const ConvProblem&, const Kernels<T>&, const ConvWeights<T>&,
+                                       const MakeExact<T>&);
 template <class T>
 ConvAlgorithmPtr<T> make_strassen(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
                                   const ConvWeights<T>&, MakeExact<T>);

@@ -42,9 +42,10 @@ ConvAlgorithmPtr<T> make_algorithm(const std::string& op, const ConvProblem& pro
       const auto make_exact = [op, exact, &table](const ConvWeights<T>& own) {
         return make_algorithm(op, exact, make_plan(op, exact, table), own, table);
       };
-      return plan.algorithm == Algorithm::kStrassen
-                 ? make_strassen<T>(problem, plan, kernels, weights, make_exact)
-                 : make_winograd<T>(problem, plan, kernels, weights, make_exact);
+      if (plan.algorithm == Algorithm::kStrassen)
+        return make_strassen<T>(problem, plan, kernels, weights, make_exact);
+      return plan.along_rows ? make_winograd_rows<T>(problem, kernels, weights, make_exact)
+                             : make_winograd<T>(problem, plan, kernels, weights, make_exact);
     }
     default:
       if (plan.dot) return make_dot<T>(problem, kernels, weights);

@@ -32,6 +32,9 @@ constexpr double kTransformCycles = 60, kTransformVecs = 4, kMaskCycles = 15;
 // Moving an element from space to depth; Winograd's outputs, which are made channels last, to where they lie
 // channels first.
 constexpr double kFoldCycles = 0.7, kSpreadCycles = 1;
+// Winograd along rows: a load; the way back to an output, where an FMA starts each cycle; a tile's pixels of
+// one channel.
+constexpr double kRowLoadCycles = 0.5, kRowOutputCycles = 4, kRowInputCycles = 18;
 // Strassen's four sums of four lines from L2, written back to it; a line of each quarter of the output that
 // is written seven times, read five times to be added to, and passed over twice.
 constexpr double kStrassenSumCycles = 24, kStrassenAddCycles = 20;
@@ -137,6 +140,19 @@ double winograd_cycles(const ConvProblem& problem, const ConvPlan& plan) {
          spreading;
 }
 
+// Each tile's sums, which take their points from L1, then its outputs; the rows of the image.
+double winograd_rows_cycles(const ConvProblem& problem, const ConvPlan& plan) {
+  const ConvGeometry& g = problem.geometry;
+  const double tiles = static_cast<double>(g.batch * g.oh * ceil_div(g.ow, kWinogradRowOutputs));
+  const double vecs = static_cast<double>(ceil_div(g.oc, plan.lanes));
+  const double sums = (kWinogradRowOutputs + 2) * static_cast<double>(g.kh * g.ic) * vecs;
+  const double per_sum = std::max(1.0 / plan.fmas, kRowLoadCycles * (1 + 1.0 / plan.row_tiles));
+  const double compute = tiles * (sums * per_sum + kRowOutputCycles * kWinogradRowOutputs * vecs / plan.fmas +
+                                  kRowInputCycles * static_cast<double>(g.ic));
+  const double filters = sums * plan.lanes * problem.element_bytes;
+  return overlapped(compute, filters / kMemoryBytes + image_cycles(problem));
+}
+
 // Seven products of half the size along each side, by blocks; the sums of the image, which are written
 // beside it, and the passes over quarters of the output.
 double strassen_cycles(const ConvProblem& problem, const ConvPlan& plan) {
@@ -198,7 +214,8 @@ double estimate_share_cycles(const ConvGeometry& g, const ConvPlan& plan, int el
 double estimate_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   if (problem.geometry.macs() == 0) return 0;
   switch (plan.algorithm) {
-    case Algorithm::kWinograd: return winograd_cycles(problem, plan);
+    case Algorithm::kWinograd:
+      return plan.along_rows ? winograd_rows_cycles(problem, plan) : winograd_cycles(problem, plan);
     case Algorithm::kStrassen: return strassen_cycles(problem, plan);
     case Algorithm::kDepthwise: return narrow_cycles(problem, plan);
     default:
@@ -210,7 +227,8 @@ double estimate_cycles(const ConvProblem& problem, const ConvPlan& plan) {
 double estimate_preparation_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const ConvGeometry& g = problem.geometry;
   const double filters = static_cast<double>(g.oc * g.group_ic());
-  if (plan.algorithm != Algorithm::kWinograd) return kPackCycles * filters * static_cast<double>(g.taps());
+  if (plan.algorithm != Algorithm::kWinograd || plan.along_rows)
+    return kPackCycles * filters * static_cast<double>(g.taps());
   return filters * (kFilterPointCycles *
                         products_per_channel({winograd_geometry(g), plan.tile_h, plan.tile_w, plan.lanes}) +
                     2 * kPackCycles * static_cast<double>(g.taps()));

@@ -37,6 +37,8 @@ constexpr double kCyclesPerMs = 3e6;
 // With fewer output channels the transforms cost more than they save, with fewer input channels products wait
 // for what they read and write.
 constexpr int64_t kWinogradInputs = 3, kWinogradOutputs = 8;
+// Past so many channels tiles in both directions save more, and these rows leave L1.
+constexpr int64_t kRowChannels = 16;
 // One call over fewer channels keeps the smaller error of the direct method: it has little to save.
 constexpr int64_t kWinogradOnceInputs = 8;
 // Less work than this, 20 us on one AVX2 core, keeps the smaller error of the direct method.
@@ -89,6 +91,12 @@ bool winograd_serves(const ConvGeometry& plain) {
   const ConvGeometry g = winograd_geometry(plain);
   return g.dilation.h == 1 && g.dilation.w == 1 && g.taps() > 1 &&
          largest_winograd_tile(g.kh, g.stride.h) > 0 && largest_winograd_tile(g.kw, g.stride.w) > 0;
+}
+// Of what Winograd serves, what it can do along rows alone.
+bool winograd_rows_serve(const ConvProblem& problem, const ConvPlan& tile) {
+  const ConvGeometry& g = problem.geometry;
+  return tile.row_tiles > 0 && problem.layout == Layout::kNhwc && g.groups == 1 && g.ic >= 1 &&
+         g.ic <= kRowChannels && g.kw == 3 && g.stride.h == 1 && g.stride.w == 1;
 }
 
 }  // namespace
@@ -292,8 +300,16 @@ ConvProblem one_image(ConvProblem problem) {
 
 bool is_rough(const WinogradAxis& side) { return side.tile > kFineTile && side.points() > kFinePoints; }
 
-// The tiles and blocks that cost least; to be called only if Winograd serves the problem.
-void plan_winograd(const ConvProblem& problem, ConvPlan& plan) {
+void plan_winograd_rows(ConvPlan& plan) {
+  plan.along_rows = true;
+  plan.tile_h = 1;
+  plan.tile_w = kWinogradRowOutputs;
+  plan.mr = plan.row_tiles * kWinogradRowOutputs;
+  plan.nr = plan.lanes;
+}
+
+// The tiles and blocks that cost least.
+void plan_winograd_tiles(const ConvProblem& problem, ConvPlan& plan) {
   constexpr int kTiles[] = {2, 3, 4, 5, 6};
   constexpr int64_t kRows[] = {12, 24, 48, 96, 192};
   const ConvGeometry g = winograd_geometry(problem.geometry);
@@ -340,6 +356,20 @@ void plan_winograd(const ConvProblem& problem, ConvPlan& plan) {
   }
 }
 
+// What costs less; to be called only if Winograd serves the problem.
+void plan_winograd(const ConvProblem& problem, ConvPlan& plan) {
+  ConvPlan rows = plan;
+  plan_winograd_rows(rows);
+  if (problem.role == ConvRole::kStage) {
+    plan = rows;
+    return;
+  }
+  plan_winograd_tiles(problem, plan);
+  if (winograd_rows_serve(problem, rows) &&
+      estimate_cycles(one_image(problem), rows) < estimate_cycles(one_image(problem), plan))
+    plan = rows;
+}
+
 Algorithm choose(const ConvProblem& problem, const ConvPlan& tile) {
   const ConvGeometry& g = problem.geometry;
   if (is_depthwise(g) && padding_fits(g, problem.layout)) return Algorithm::kDepthwise;
@@ -358,10 +388,11 @@ Algorithm choose(const ConvProblem& problem, const ConvPlan& tile) {
                ? Algorithm::kStrassen
                : Algorithm::kGemm;
   }
-  if (problem.exact || problem.role == ConvRole::kStage ||
+  const bool rows = winograd_rows_serve(problem, tile);
+  const int64_t inputs = problem.once ? kWinogradOnceInputs : rows ? 1 : kWinogradInputs;
+  if (problem.exact || (problem.role == ConvRole::kStage && !rows) ||
       one_image(problem).geometry.macs() < kWinogradMacs || has_narrow_groups(g, problem.layout, tile) ||
-      !winograd_serves(g) || g.group_ic() < (problem.once ? kWinogradOnceInputs : kWinogradInputs) ||
-      g.group_oc() < kWinogradOutputs)
+      !winograd_serves(g) || g.group_ic() < inputs || g.group_oc() < kWinogradOutputs)
     return Algorithm::kDirect;
   return kWinogradGain * cost(Algorithm::kWinograd, plan_winograd) < cost(Algorithm::kDirect, plan_direct)
              ? Algorithm::kWinograd
@@ -378,6 +409,7 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
   plan.fmas = fmas_per_cycle(kernels);
   plan.mr = is_double ? kernels.f64.mr : kernels.f32.mr;
   plan.nr = is_double ? kernels.f64.nr : kernels.f32.nr;
+  plan.row_tiles = is_double ? kernels.f64.winograd_row_tiles : kernels.f32.winograd_row_tiles;
   check_algorithm(op, problem);
   plan.algorithm = problem.algorithm == Algorithm::kAuto ? choose(problem, plan) : problem.algorithm;
   switch (plan.algorithm) {
@@ -426,6 +458,7 @@ std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threa
     if (plan.nc) text << " nc=" << plan.nc;
     if (plan.tile_h) text << " tile=" << plan.tile_h << "x" << plan.tile_w;
     if (plan.space_to_depth) text << " space-to-depth";
+    if (plan.along_rows) text << " along-rows";
     if (plan.filter_rows) text << " rows";
     if (plan.dot) text << " dot";
     if (plan.few_channels) text << " few-channels";

@@ -89,12 +89,17 @@ struct ConvPlan {
   int64_t nc = 0;      // NCHW: pixels packed per cache block; depthwise, narrow groups: channels that vectors
                        // divide; Winograd: output channels per block
   int tile_h = 0, tile_w = 0;  // Winograd: outputs per tile along each side
+  int row_tiles = 0;           // Winograd along rows: tiles that registers hold
   // Winograd: of the folded image (space_to_depth.h), which is read from one of any strides.
   bool space_to_depth = false;
+  bool along_rows = false;     // Winograd: of an image of few channels, of any strides (winograd_rows.cc)
   bool dot = false;            // 1x1 from one pixel to one: dot products with the weights as they are
   bool narrow_groups = false;  // the depthwise kernels serve groups of a few channels
   bool few_channels = false;   // NCHW: an image of a few channels, by bands (few_channels.cc)
   bool filter_rows = false;    // NHWC: a row of the filter is one run of products (window_table.h)
+
+  // Images are read where they lie, channels last or not.
+  bool any_strides() const { return space_to_depth || along_rows; }
 };
 
 // Rows of the image that the window of an output spans.

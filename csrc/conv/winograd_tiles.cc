@@ -101,6 +101,29 @@ AlignedBuffer<T> winograd_filters(const ConvGeometry& g, const ImageView<const T
 }
 
 template <class T>
+AlignedBuffer<T> winograd_row_filters(const ConvGeometry& g, const ImageView<const T>& weight,
+                                      int64_t lanes) {
+  const int points = kWinogradRowOutputs + static_cast<int>(g.kw) - 1;
+  const std::vector<double> matrix = filter_matrix(points, g.kw);
+  AlignedBuffer<T> filters(
+      checked_mul(checked_mul(round_up(g.oc, lanes), g.kh * g.ic, "weight"), points, "weight"));
+  T* dst = filters.data();
+  for (int64_t first = 0; first < g.oc; first += lanes)
+    for (int64_t y = 0; y < g.kh; ++y)
+      for (int64_t c = 0; c < g.ic; ++c)
+        for (int i = 0; i < points; ++i)
+          for (int64_t oc = first; oc < first + lanes; ++oc) {
+            double sum = 0;
+            for (int64_t x = 0; oc < g.oc && x < g.kw; ++x)
+              sum += matrix[i * g.kw + x] *
+                     static_cast<double>(
+                         weight.data[oc * weight.sn + c * weight.sc + y * weight.sh + x * weight.sw]);
+            *dst++ = static_cast<T>(sum);
+          }
+  return filters;
+}
+
+template <class T>
 std::vector<T> winograd_weights(const ConvGeometry& g, const AlignedBuffer<T>& filters,
                                 const WinogradTiles& tiles, int64_t nr) {
   const WinogradAxis &high = tiles.high, &wide = tiles.wide;
@@ -135,10 +158,11 @@ std::vector<T> winograd_weights(const ConvGeometry& g, const AlignedBuffer<T>& f
   return weights;
 }
 
-#define ONEBYONE_INSTANTIATE(T)                                                              \
-  template AlignedBuffer<T> winograd_filters(const ConvGeometry&, const ImageView<const T>&, \
-                                             const WinogradTiles&, int64_t);                 \
-  template std::vector<T> winograd_weights(const ConvGeometry&, const AlignedBuffer<T>&,     \
+#define ONEBYONE_INSTANTIATE(T)                                                                            \
+  template AlignedBuffer<T> winograd_filters(const ConvGeometry&, const ImageView<const T>&,               \
+                                             const WinogradTiles&, int64_t);                               \
+  template AlignedBuffer<T> winograd_row_filters(const ConvGeometry&, const ImageView<const T>&, int64_t); \
+  template std::vector<T> winograd_weights(const ConvGeometry&, const AlignedBuffer<T>&,                   \
                                            const WinogradTiles&, int64_t);
 ONEBYONE_INSTANTIATE(float)
 ONEBYONE_INSTANTIATE(double)

@@ -106,6 +106,11 @@ template <class T>
 AlignedBuffer<T> winograd_filters(const ConvGeometry& g, const ImageView<const T>& weight,
                                   const WinogradTiles& tiles, int64_t nr);
 
+// The filters G g of 3 taps along the width alone, for tiles of kWinogradRowOutputs (WinogradRowArgs):
+// [vector of `lanes` output channels][row of the filter][channel][point][lanes]. Zeros past oc.
+template <class T>
+AlignedBuffer<T> winograd_row_filters(const ConvGeometry& g, const ImageView<const T>& weight, int64_t lanes);
+
 // The way back: the weights (oc, ic / groups, kh, kw) of finite filters, made in float64 from as many points
 // as there are taps. Off by about one rounding of T of the filter's largest weight (relative RMS 5e-8 for
 // 3x3, 6e-7 for 7x7), and 0 where they were 0: an infinity times 0 is NaN.

@@ -22,6 +22,7 @@ constexpr int64_t kLeastPixels = 48;
 
 template <class T>
 bool Chain<T>::by_pixels(const ConvPlan& plan) {
+  if (plan.algorithm == Algorithm::kWinograd) return plan.along_rows;
   return (plan.algorithm == Algorithm::kGemm || plan.algorithm == Algorithm::kDirect) && !plan.dot &&
          !plan.narrow_groups;
 }

@@ -199,11 +199,15 @@ class Compiler {
     std::vector<const NodeT*> stages{&node};
     const std::vector<int>& before = arranged_.before_in_chain;
     for (int i = before[now_]; i != kNoNode; i = before[i]) stages.insert(stages.begin(), &graph_.nodes()[i]);
-    const NodeT* const scaled = std::holds_alternative<ConvOp<T>>(stages[0]->op) ? nullptr : stages[0];
+    const auto* const first = std::get_if<ConvOp<T>>(&stages[0]->op);
+    const NodeT* const scaled = first ? nullptr : stages[0];
     const bool alone = stages.size() == 1;
     const bool any_strides =
-        alone && maker_.conv_plan(spec_of(node, op, 0, ConvRole::kStep), op).space_to_depth;
-    std::vector<Slot> inputs{any_strides ? at(node.inputs[0]) : with_channels_last(stages[0]->inputs[0])};
+        first &&
+        maker_.conv_plan(spec_of(*stages[0], *first, 0, alone ? ConvRole::kStep : ConvRole::kStage), *first)
+            .any_strides();
+    const ValueId x = stages[0]->inputs[0];
+    std::vector<Slot> inputs{any_strides ? at(x) : with_channels_last(x)};
     if (scaled) stages.erase(stages.begin());
     if (op.scaled) {
       const Slot factors = at(node.inputs[1]);

@@ -94,7 +94,7 @@ TEST(Slots, OrdersFollowTheStrides) {
 
 struct StageCase {
   int64_t oc, kernel, stride, pad;
-  bool depthwise = false;
+  bool depthwise = false, winograd = false;
 };
 
 template <class T>
@@ -121,7 +121,10 @@ class Chains : public ::testing::Test {
       spec.groups = c.depthwise ? x.channels : 1;
       spec.activation = {ActivationKind::kClip, 0, 6};
       spec.residual = residual && i + 1 == cases.size();
-      spec.algorithm = c.depthwise ? Algorithm::kDepthwise : Algorithm::kDirect;
+      spec.algorithm = c.depthwise  ? Algorithm::kDepthwise
+                       : c.winograd ? Algorithm::kWinograd
+                                    : Algorithm::kDirect;
+      spec.role = ConvRole::kStage;
       if (i + 1 == cases.size()) spec.out_step = c.oc + 3;
       const ImageView<const T> w{weight.data(),   c.oc, group_ic, c.kernel, c.kernel,
                                  group_ic * taps, taps, c.kernel, 1};
@@ -219,6 +222,16 @@ TYPED_TEST(Chains, PixelsHaveTheBitsOfTheirStages) {
     TestFixture::compare({1, 3, 19, 23}, {{37, 3, 1, 1}, {11, 1, 1, 0}}, false, table);
     TestFixture::compare({2, 5, 13, 9}, {{67, 3, 2, 1}, {130, 1, 1, 0}, {9, 1, 1, 0}}, true, table);
     TestFixture::compare({1, 3, 1, 2}, {{7, 1, 1, 0}, {5, 1, 1, 0}}, false, table);
+  });
+}
+
+TYPED_TEST(Chains, WinogradAlongRowsBeforePixelsAndRows) {
+  for_each_table([](const KernelTable& table) {
+    if (kernels_of<TypeParam>(table).winograd_row_tiles == 0) return;
+    const StageCase first{48, 3, 1, 1, false, true}, filter{48, 3, 2, 1, true}, project{13, 1, 1, 0};
+    TestFixture::compare({2, 3, 29, 34}, {first, project}, true, table);
+    TestFixture::compare({2, 4, 29, 171}, {first, {130, 1, 1, 0}, project}, false, table);
+    TestFixture::compare({2, 3, 57, 34}, {first, filter, project}, true, table);
   });
 }
 

@@ -104,6 +104,13 @@ struct Simd {
     return hi < v ? hi : v;
   }
 
+  // Of lanes that are 0 or NaN.
+  static ONEBYONE_INLINE bool has_nan(Vec v) {
+    T sum = 0;
+    for (int l = 0; l < kLanes; ++l) sum += v[l];
+    return sum != 0;
+  }
+
  private:
   // The first n lanes: bits of 1, or lanes of -1.
   static ONEBYONE_INLINE uint16_t first_bits(int n) { return static_cast<uint16_t>((1u << n) - 1); }

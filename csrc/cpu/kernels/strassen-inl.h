@@ -40,9 +40,7 @@ bool strassen_sums(const StrassenSumsArgs<T>& args) {
           whole, [rest](const T* p) { return S::load_first(p, rest); },
           [rest](T* p, Vec v) { S::store_first(p, v, rest); });
   }
-  T sum = 0;
-  for (int l = 0; l < S::kLanes; ++l) sum += wrong[l];
-  return sum == 0;
+  return !S::has_nan(wrong);
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "transpose-inl.h"
 #include "window-inl.h"
 #include "winograd-inl.h"
+#include "winograd_rows-inl.h"
 
 namespace onebyone {
 namespace {
@@ -44,6 +45,7 @@ constexpr Kernels<T> make_kernels() {
           .nr = kNv * kLanes,
           .window_mr = kWindowRows,
           .lanes = kLanes,
+          .winograd_row_tiles = kRowTiles<T, kBytes, kMr * kNv>,
           .gemm = &gemm<T, kBytes, kMr, kNv, kWide>,
           .window = &window<T, kBytes, kWindowRows, kNv>,
           .dot = &dot<T, kBytes>,
@@ -55,6 +57,8 @@ constexpr Kernels<T> make_kernels() {
           .resample = &resample<T, kBytes>,
           .winograd_input = &winograd_input<T, kBytes>,
           .winograd_output = &winograd_output<T, kBytes>,
+          .winograd_row_input = winograd_row_input_of<T, kBytes, kMr * kNv>(),
+          .winograd_row = winograd_row_of<T, kBytes, kMr * kNv>(),
           .strassen_sums = &strassen_sums<T, kBytes>,
           .transpose = &transpose<T, kBytes>,
           .activate = &activate<T, kBytes>,

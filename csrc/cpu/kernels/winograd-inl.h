@@ -361,8 +361,7 @@ bool winograd_output(const WinogradOutputArgs<T>& args) {
     suspect += passes.output_width[args.mw][args.nw](args, c, vecs, lanes, tile);
     c += vecs * S::kLanes;
   }
-  for (int l = 0; l < S::kLanes; ++l)
-    if (suspect[l] != 0) return false;
+  if (S::has_nan(suspect)) return false;
   if (args.epilogue->activation.kind > ActivationKind::kClip)
     for (int i = 0; i < args.mh; ++i)
       for (int j = 0; j < args.mw; ++j) {

@@ -15,6 +15,9 @@ constexpr int kWinogradPoints = 8;
 // 256 channels: 1.5e-6 and 2.4e-6).
 constexpr double kWinogradPoint[kWinogradPoints] = {0 /* infinity */, 0, 1, -1, 0.5, -2, 2, -0.5};
 
+// Where 1 stands among them: its product goes into each output once.
+constexpr int kPointOne = 2;
+
 // The product of (a_i - a_k) over the other finite points of a tile of n: what a transform divides by.
 constexpr double winograd_denominator(int i, int n) {
   double product = 1;
