@@ -34,7 +34,7 @@ constexpr double kTransformCycles = 60, kTransformVecs = 4, kMaskCycles = 15;
 constexpr double kFoldCycles = 0.7, kSpreadCycles = 1;
 // Winograd along rows: a load; the way back to an output, where an FMA starts each cycle; a tile's pixels of
 // one channel.
-constexpr double kRowLoadCycles = 0.5, kRowOutputCycles = 4, kRowInputCycles = 18;
+constexpr double kRowLoadCycles = 0.5, kRowOutputCycles = 4, kRowInputCycles = 12;
 // Strassen's four sums of four lines from L2, written back to it; a line of each quarter of the output that
 // is written seven times, read five times to be added to, and passed over twice.
 constexpr double kStrassenSumCycles = 24, kStrassenAddCycles = 20;
@@ -146,7 +146,7 @@ double winograd_rows_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const double tiles = static_cast<double>(g.batch * g.oh * ceil_div(g.ow, kWinogradRowOutputs));
   const double vecs = static_cast<double>(ceil_div(g.oc, plan.lanes));
   const double sums = (kWinogradRowOutputs + 2) * static_cast<double>(g.kh * g.ic) * vecs;
-  const double per_sum = std::max(1.0 / plan.fmas, kRowLoadCycles * (1 + 1.0 / plan.row_tiles));
+  const double per_sum = std::max(1.0 / plan.fmas, kRowLoadCycles * (1 + 1.0 / kWinogradRowTiles));
   const double compute = tiles * (sums * per_sum + kRowOutputCycles * kWinogradRowOutputs * vecs / plan.fmas +
                                   kRowInputCycles * static_cast<double>(g.ic));
   const double filters = sums * plan.lanes * problem.element_bytes;

@@ -16,7 +16,6 @@
 
 #include "conv/algorithm.h"
 #include "conv/packing.h"
-#include "conv/phased_row.h"
 #include "core/aligned_buffer.h"
 #include "core/int_math.h"
 #include "core/parallel.h"
@@ -95,8 +94,25 @@ class FewChannels final : public ConvAlgorithm<T> {
     }
     for (int64_t c = 0; c < g_.ic; ++c)
       for (int64_t phase = 0; phase < phases_; ++phase, to += phase_)
-        lay_out_phase(x.data + (n * x.sn + iy * x.sh + c * x.sc), x.sw, x.width, phase - g_.pad.left, phases_,
-                      to, phase_);
+        lay_out_phase(x.data + (n * x.sn + iy * x.sh + c * x.sc), x.sw, phase, to);
+  }
+
+  // The columns of one remainder of a channel's row, between zeros.
+  void lay_out_phase(const T* from, int64_t step, int64_t phase, T* to) const {
+    const int64_t before = std::min(ceil_div(std::max<int64_t>(g_.pad.left - phase, 0), phases_), phase_);
+    const int64_t x = before * phases_ + phase - g_.pad.left;
+    const int64_t count = x < g_.iw ? std::min(ceil_div(g_.iw - x, phases_), phase_ - before) : 0;
+    std::fill_n(to, before, T(0));
+    to += before;
+    from += x * step;
+    step *= phases_;
+    if (step == 1)
+      std::memcpy(to, from, count * sizeof(T));
+    else if (step == 2)
+      for (int64_t i = 0; i < count; ++i) to[i] = from[2 * i];
+    else
+      for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
+    std::fill_n(to + count, phase_ - before - count, T(0));
   }
 
   // Output rows [oy, oy + rows) of image n, a tile of channels after another.

@@ -95,8 +95,8 @@ bool winograd_serves(const ConvGeometry& plain) {
 // Of what Winograd serves, what it can do along rows alone.
 bool winograd_rows_serve(const ConvProblem& problem, const ConvPlan& tile) {
   const ConvGeometry& g = problem.geometry;
-  return tile.row_tiles > 0 && problem.layout == Layout::kNhwc && g.groups == 1 && g.ic >= 1 &&
-         g.ic <= kRowChannels && g.kw == 3 && g.stride.h == 1 && g.stride.w == 1;
+  return tile.has_rows && problem.layout == Layout::kNhwc && g.groups == 1 && g.ic >= 1 &&
+         g.ic <= kRowChannels && g.kw == 3 && g.stride.w == 1;
 }
 
 }  // namespace
@@ -304,7 +304,7 @@ void plan_winograd_rows(ConvPlan& plan) {
   plan.along_rows = true;
   plan.tile_h = 1;
   plan.tile_w = kWinogradRowOutputs;
-  plan.mr = plan.row_tiles * kWinogradRowOutputs;
+  plan.mr = kWinogradRowTiles * kWinogradRowOutputs;
   plan.nr = plan.lanes;
 }
 
@@ -409,7 +409,7 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
   plan.fmas = fmas_per_cycle(kernels);
   plan.mr = is_double ? kernels.f64.mr : kernels.f32.mr;
   plan.nr = is_double ? kernels.f64.nr : kernels.f32.nr;
-  plan.row_tiles = is_double ? kernels.f64.winograd_row_tiles : kernels.f32.winograd_row_tiles;
+  plan.has_rows = is_double ? kernels.f64.winograd_row != nullptr : kernels.f32.winograd_row != nullptr;
   check_algorithm(op, problem);
   plan.algorithm = problem.algorithm == Algorithm::kAuto ? choose(problem, plan) : problem.algorithm;
   switch (plan.algorithm) {

@@ -89,7 +89,7 @@ struct ConvPlan {
   int64_t nc = 0;      // NCHW: pixels packed per cache block; depthwise, narrow groups: channels that vectors
                        // divide; Winograd: output channels per block
   int tile_h = 0, tile_w = 0;  // Winograd: outputs per tile along each side
-  int row_tiles = 0;           // Winograd along rows: tiles that registers hold
+  bool has_rows = false;       // the ISA has kernels for Winograd along rows
   // Winograd: of the folded image (space_to_depth.h), which is read from one of any strides.
   bool space_to_depth = false;
   bool along_rows = false;     // Winograd: of an image of few channels, of any strides (winograd_rows.cc)

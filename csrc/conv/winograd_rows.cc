@@ -1,21 +1,20 @@
-// winograd_rows.cc - convolution of images with a few channels by Winograd's F(4, 3) along the width alone.
-// Called through conv2d.cc; calls Kernels::winograd_row_input and winograd_row.
+// winograd_rows.cc - convolution of images with a few channels by Winograd's minimal filtering along the
+// width alone. Called through conv2d.cc; calls Kernels::winograd_row_input and winograd_row.
 //
 //   4 outputs of a row = A^T [ sum over the filter's rows and channels of (G g) . (B^T d) ]
 //
 // Tiles in both directions (winograd.cc) write each point's products and read them again, which costs more
-// than they save where the sums are short; here the sums of a tile's six points stay in registers until they
-// are its outputs: 3x3 3 -> 512 takes 17 cycles a vector of outputs for the direct method's 30 (AVX-512, one
-// FMA a cycle). Rows of the image become points once for all rows of the filter, from an image of any
-// strides. Output pixels can be made in parts, so it may be the first stage of a chain. Knows rows and tasks.
-// Does not know SIMD or Python.
+// than they save where the sums are short; here the sums of a tile's points stay in registers until they are
+// its outputs: 3x3 3 -> 512 takes 17 cycles a vector of outputs for the direct method's 30 (AVX-512, one FMA
+// a cycle). Rows of the image become points once for all rows of the filter, from an image of any strides.
+// Output pixels can be made in parts, so it may be the first stage of a chain. Knows rows and tasks. Does not
+// know SIMD or Python.
 #include <algorithm>
 #include <array>
 #include <vector>
 
 #include "conv/algorithm.h"
 #include "conv/packing.h"
-#include "conv/phased_row.h"
 #include "conv/winograd_tiles.h"
 #include "core/aligned_buffer.h"
 #include "core/int_math.h"
@@ -42,7 +41,7 @@ class WinogradRows final : public ConvAlgorithm<T> {
         exact_(make_exact(weights)) {}
 
   int64_t scratch_bytes() const override {
-    return (sink_size() + phases_size() + g_.kh * points_size()) * kElement + exact_->scratch_bytes();
+    return (sink_size() + g_.kh * points_size()) * kElement + exact_->scratch_bytes();
   }
 
   int64_t weight_bytes() const override { return filters_.bytes() + bias_.bytes() + exact_->weight_bytes(); }
@@ -57,15 +56,9 @@ class WinogradRows final : public ConvAlgorithm<T> {
   void run_part(const ImageView<const T>& x, const T* residual, T* out, int64_t begin,
                 int64_t end) const override {
     if (begin >= end || g_.oc == 0) return;
-    AlignedBuffer<T> memory(sink_size() + phases_size() + g_.kh * points_size());
+    AlignedBuffer<T> memory(sink_size() + g_.kh * points_size());
     std::fill_n(memory.data(), sink_size(), T(0));
-    Part part{.x = x,
-              .residual = residual,
-              .out = out,
-              .begin = begin,
-              .end = end,
-              .sink = memory.data(),
-              .phases = memory.data() + sink_size()};
+    Part part{.x = x, .residual = residual, .out = out, .begin = begin, .end = end, .sink = memory.data()};
     const int64_t last_row = (end - 1) / g_.ow;
     if (begin / g_.ow == last_row) {
       part.first_tile = begin % g_.ow / kOutputs;
@@ -85,7 +78,8 @@ class WinogradRows final : public ConvAlgorithm<T> {
   }
 
  private:
-  static constexpr int64_t kElement = sizeof(T), kOutputs = kWinogradRowOutputs, kPoints = kOutputs + 2;
+  static constexpr int64_t kElement = sizeof(T), kOutputs = kWinogradRowOutputs, kGroup = kWinogradRowTiles;
+  static constexpr int64_t kPoints = kOutputs + 2;
 
   // What one call makes, and its memory: tiles [first_tile, end_tile) of each row become points.
   struct Part {
@@ -93,7 +87,7 @@ class WinogradRows final : public ConvAlgorithm<T> {
     const T* residual;
     T* out;
     int64_t begin, end;
-    T *sink, *phases;  // a pixel that nobody reads; a row of the image, column by column of the tiles
+    T* sink;  // a pixel that nobody reads, then the rows of points
     int64_t first_tile = 0, end_tile = 0;
     std::vector<int64_t> wrong = {};  // the first pixel of each tile that was not finite
   };
@@ -101,24 +95,20 @@ class WinogradRows final : public ConvAlgorithm<T> {
   // ---- memory ----
 
   int64_t sink_size() const { return round_up(g_.oc, kCacheLine / kElement); }
-  int64_t whole_tiles(int64_t tiles) const { return round_up(tiles, kernels_.lanes); }
-  // Of each channel's columns with the same remainder; tiles see one past theirs.
-  int64_t phase_size() const { return whole_tiles(tile_row_) + kernels_.lanes; }
-  int64_t phases_size() const { return odd_lines<T>(g_.ic * kOutputs * phase_size()); }
-  int64_t points_size() const { return odd_lines<T>(g_.ic * kPoints * whole_tiles(tile_row_)); }
+  int64_t points_size() const { return odd_lines<T>(g_.ic * kPoints * round_up(tile_row_, kGroup)); }
 
   // ---- one row ----
 
   // Of the output row, counted through images, what lies in the part.
   void write_row(Part& part, int64_t row, std::vector<int64_t>& kept) const {
     const int64_t n = row / g_.oh, oy = row % g_.oh;
-    T* const points = part.phases + phases_size();
+    T* const points = part.sink + sink_size();
     std::vector<const T*> rows(g_.kh);
     for (int64_t dy = 0; dy < g_.kh; ++dy) {
-      const int64_t y = oy + dy - g_.pad.top, place = (oy + dy) % g_.kh;
-      const int64_t id = n * (g_.oh + g_.kh) + oy + dy;
+      const int64_t padded = oy * g_.stride.h + dy, place = padded % g_.kh;
+      const int64_t id = n * (g_.oh * g_.stride.h + g_.kh) + padded;
       T* const to = points + place * points_size();
-      if (kept[place] != id) make_points(part, n, y, to);
+      if (kept[place] != id) make_points(part, n, padded - g_.pad.top, to);
       kept[place] = id;
       rows[dy] = to;
     }
@@ -126,12 +116,9 @@ class WinogradRows final : public ConvAlgorithm<T> {
     const int64_t right = std::min(part.end - row * g_.ow, g_.ow);
     const int64_t end = ceil_div(right, kOutputs);
     for (int64_t tile = left / kOutputs; tile < end;) {
-      // Neighbours within a vector.
-      const int64_t at = tile - part.first_tile, lane = at % kernels_.lanes;
-      const int64_t tiles =
-          std::min({int64_t{kernels_.winograd_row_tiles}, kernels_.lanes - lane, end - tile});
-      write_tiles(part, rows, row, tile, tiles, at / kernels_.lanes * kernels_.lanes * kPoints * g_.ic + lane,
-                  left, right);
+      const int64_t at = tile - part.first_tile, place = at % kGroup;
+      const int64_t tiles = std::min(kGroup - place, end - tile);
+      write_tiles(part, rows, row, tile, tiles, (at - place) * kPoints * g_.ic + place, left, right);
       tile += tiles;
     }
   }
@@ -140,24 +127,24 @@ class WinogradRows final : public ConvAlgorithm<T> {
   void make_points(const Part& part, int64_t n, int64_t y, T* points) const {
     const int64_t tiles = part.end_tile - part.first_tile;
     if (y < 0 || y >= g_.ih) {
-      std::fill_n(points, whole_tiles(tiles) * kPoints * g_.ic, T(0));
+      std::fill_n(points, round_up(tiles, kGroup) * kPoints * g_.ic, T(0));
       return;
     }
-    const ImageView<const T>& x = part.x;
-    const int64_t count = whole_tiles(tiles) + 1, first = part.first_tile * kOutputs - g_.pad.left;
-    for (int64_t c = 0; c < g_.ic; ++c)
-      for (int64_t phase = 0; phase < kOutputs; ++phase)
-        lay_out_phase(x.data + (n * x.sn + y * x.sh + c * x.sc), x.sw, g_.iw, first + phase, kOutputs,
-                      part.phases + (c * kOutputs + phase) * phase_size(), count);
-    kernels_.winograd_row_input(
-        {.tiles = tiles, .channels = g_.ic, .src = part.phases, .src_stride = phase_size(), .dst = points});
+    kernels_.winograd_row_input({.tiles = tiles,
+                                 .channels = g_.ic,
+                                 .first = part.first_tile * kOutputs - g_.pad.left,
+                                 .width = g_.iw,
+                                 .src = part.x.data + n * part.x.sn + y * part.x.sh,
+                                 .src_step = part.x.sw,
+                                 .src_channel = part.x.sc,
+                                 .dst = points});
   }
 
   // `tiles` from `tile` on, whose points begin at `at` of each row; pixels outside [left, right) are dropped.
   void write_tiles(Part& part, const std::vector<const T*>& rows, int64_t row, int64_t tile, int64_t tiles,
                    int64_t at, int64_t left, int64_t right) const {
-    std::array<T*, kMostTiles * kOutputs> out;
-    std::array<const T*, kMostTiles * kOutputs> residual;
+    std::array<T*, kGroup * kOutputs> out;
+    std::array<const T*, kGroup * kOutputs> residual;
     for (int64_t i = 0; i < tiles * kOutputs; ++i) {
       const int64_t column = tile * kOutputs + i;
       const bool inside = column >= left && column < right;
@@ -181,8 +168,6 @@ class WinogradRows final : public ConvAlgorithm<T> {
     for (int64_t t = 0; t < tiles; ++t)
       if (wrong >> t & 1) part.wrong.push_back(row * g_.ow + (tile + t) * kOutputs);
   }
-
-  static constexpr int64_t kMostTiles = 4;
 
   const ConvGeometry g_;
   const Kernels<T>& kernels_;

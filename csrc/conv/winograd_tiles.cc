@@ -113,11 +113,10 @@ AlignedBuffer<T> winograd_row_filters(const ConvGeometry& g, const ImageView<con
       for (int64_t c = 0; c < g.ic; ++c)
         for (int i = 0; i < points; ++i)
           for (int64_t oc = first; oc < first + lanes; ++oc) {
+            const T* const row = weight.data + oc * weight.sn + c * weight.sc + y * weight.sh;
             double sum = 0;
             for (int64_t x = 0; oc < g.oc && x < g.kw; ++x)
-              sum += matrix[i * g.kw + x] *
-                     static_cast<double>(
-                         weight.data[oc * weight.sn + c * weight.sc + y * weight.sh + x * weight.sw]);
+              sum += matrix[i * g.kw + x] * static_cast<double>(row[x * weight.sw]);
             *dst++ = static_cast<T>(sum);
           }
   return filters;

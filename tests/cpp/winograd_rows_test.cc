@@ -14,7 +14,7 @@ namespace {
 template <class T>
 struct RowsCase {
   ImageShape shape;
-  int64_t oc, kh = 3;
+  int64_t oc, kh = 3, stride_h = 1;
   Padding padding = AutoPadding::kSame;
   Activation activation = {};
   bool bias = true, residual = false;
@@ -34,8 +34,8 @@ struct RowsRun {
   RowsRun(const RowsCase<T>& c, const KernelTable& table) {
     const Kernels<T>& kernels = kernels_of<T>(table);
     const auto [n, ic, h, w] = c.shape;
-    problem.geometry = make_geometry("conv2d", c.shape, {c.oc, ic, c.kh, 3}, {1, 1}, c.padding, {1, 1}, 1,
-                                     "x.shape[1], layout NCHW");
+    problem.geometry = make_geometry("conv2d", c.shape, {c.oc, ic, c.kh, 3}, {c.stride_h, 1}, c.padding,
+                                     {1, 1}, 1, "x.shape[1], layout NCHW");
     problem.layout = Layout::kNhwc;
     problem.element_bytes = sizeof(T);
     problem.activation = c.activation;
@@ -75,7 +75,7 @@ struct RowsRun {
 template <class F>
 void for_each_table_with_rows(F f) {
   for_each_table([&](const KernelTable& table) {
-    if (table.f32.winograd_row_tiles > 0) f(table);
+    if (table.f32.winograd_row) f(table);
   });
 }
 
@@ -86,13 +86,16 @@ TEST(WinogradRows, AsTheReference) {
         for (const int64_t kh : {1, 2, 3, 5})
           for (const auto& [h, w] :
                std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {6, 4}, {5, 17}, {3, 75}})
-            for (const Padding& padding : {Padding{AutoPadding::kSame}, Padding{Edges{4, 1, 2, 5}}}) {
-              const RowsRun<double> run({.shape = {2, ic, h, w}, .oc = oc, .kh = kh, .padding = padding},
-                                        table);
-              for (size_t i = 0; i < run.got.size(); ++i)
-                ASSERT_NEAR(run.got[i], run.expected[i], 1e-12)
-                    << ic << " -> " << oc << ", " << kh << "x3 over " << h << "x" << w << ", element " << i;
-            }
+            for (const Padding& padding : {Padding{AutoPadding::kSame}, Padding{Edges{4, 1, 2, 5}}})
+              for (const int64_t stride_h : {1, 2, 3}) {
+                const RowsRun<double> run(
+                    {.shape = {2, ic, h, w}, .oc = oc, .kh = kh, .stride_h = stride_h, .padding = padding},
+                    table);
+                for (size_t i = 0; i < run.got.size(); ++i)
+                  ASSERT_NEAR(run.got[i], run.expected[i], 1e-12)
+                      << ic << " -> " << oc << ", " << kh << "x3 over " << h << "x" << w << ", stride "
+                      << stride_h << ", element " << i;
+              }
   });
 }
 

@@ -57,7 +57,8 @@ struct Winograd {
   // By tiles in both directions: winograd_rows_test.cc tests the others.
   ConvPlan plan_of(const KernelTable& table) const {
     KernelTable without_rows = table;
-    without_rows.f32.winograd_row_tiles = without_rows.f64.winograd_row_tiles = 0;
+    without_rows.f32.winograd_row = nullptr;
+    without_rows.f64.winograd_row = nullptr;
     return make_plan("conv2d", problem, without_rows);
   }
   std::vector<T> with_tiles(const KernelTable& table, int tile_h, int tile_w, int64_t rows) const {

@@ -199,25 +199,26 @@ struct WinogradOutputArgs {
   const Epilogue<T>* epilogue;
 };
 
-// Winograd along the width alone, filters of 3 taps: a tile is 4 outputs, of 6 pixels and points.
-inline constexpr int kWinogradRowOutputs = 4;
-// One row of an image to its tiles' points. Tile t sees the pixels 4 * t + j, j < 6; pixel 4 * u + phase of
-// channel c is at src[(c * 4 + phase) * src_stride + u], readable up to a vector past the last tile's. Point
-// p of tile t is written at dst[((t / lanes * channels + c) * 6 + p) * lanes + t % lanes], whole vectors.
+// Winograd along the width alone, filters of 3 taps: a tile is 4 outputs, of 6 pixels and points. Up to so
+// many tiles go together: a group.
+inline constexpr int kWinogradRowOutputs = 4, kWinogradRowTiles = 4;
+// One row of an image to its tiles' points. The pixel in column x of channel c is at
+// src[x * src_step + c * src_channel], and 0 outside [0, width); tile t begins in column first + 4 * t. Point
+// p of tile t is written at dst[((t / group * channels + c) * 6 + p) * group + t % group].
 template <class T>
 struct WinogradRowInputArgs {
-  int64_t tiles, channels;
+  int64_t tiles, channels, first, width;
   const T* src;
-  int64_t src_stride;
+  int64_t src_step, src_channel;
   T* dst;
 };
-// 1 <= tiles <= winograd_row_tiles neighbours whose points lie in the same vectors, to outputs: point p of
-// tile t, of the image's row that the filter's row r < rows sees, is at
-// points[r][offset + (c * 6 + p) * lanes + t] for c < depth. The filters, whose points are
-// filters[(((v * rows + r) * depth + c) * 6 + p) * lanes + l] for output channel v * lanes + l, are zero past
-// the last channel. Output j of tile t is written at out[4 * t + j] and its residual at residual[4 * t + j];
-// the places may repeat. bias_n is readable in whole vectors; bias_m and the epilogue's residual are not
-// used. Returns the tiles, as bits, in which a sum was not finite: what was written of them means nothing.
+// 1 <= tiles <= group of them, to outputs. Point p of tile t, of the image's row that the filter's row
+// r < rows sees, is at points[r][offset + (c * 6 + p) * group + t] for c < depth. The filters, whose points
+// are filters[(((v * rows + r) * depth + c) * 6 + p) * lanes + l] for output channel v * lanes + l, are zero
+// past the last channel. Output j of tile t is written at out[4 * t + j] and its residual read at
+// residual[4 * t + j]; the places may repeat. bias_n is readable in whole vectors; bias_m and the epilogue's
+// residual are not used. Returns the tiles, as bits, in which a sum was not finite: what was written of them
+// means nothing.
 template <class T>
 struct WinogradRowArgs {
   int64_t tiles, rows, depth, channels;
@@ -353,10 +354,9 @@ struct StrassenSumsArgs {
 
 template <class T>
 struct Kernels {
-  int mr, nr;              // the register tile: mr rows x nr columns
-  int window_mr;           // rows of the window kernel's tile
-  int lanes;               // elements of a vector
-  int winograd_row_tiles;  // of one call; 0: there are no such kernels
+  int mr, nr;     // the register tile: mr rows x nr columns
+  int window_mr;  // rows of the window kernel's tile
+  int lanes;      // elements of a vector
   void (*gemm)(const GemmArgs<T>&);
   void (*window)(const WindowArgs<T>&);
   void (*dot)(const DotArgs<T>&);
@@ -368,6 +368,7 @@ struct Kernels {
   void (*resample)(const ResampleArgs<T>&);
   void (*winograd_input)(const WinogradInputArgs<T>&);
   bool (*winograd_output)(const WinogradOutputArgs<T>&);
+  // Null where registers hold too few tiles.
   void (*winograd_row_input)(const WinogradRowInputArgs<T>&);
   int (*winograd_row)(const WinogradRowArgs<T>&);
   bool (*strassen_sums)(const StrassenSumsArgs<T>&);

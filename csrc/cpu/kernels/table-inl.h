@@ -45,7 +45,6 @@ constexpr Kernels<T> make_kernels() {
           .nr = kNv * kLanes,
           .window_mr = kWindowRows,
           .lanes = kLanes,
-          .winograd_row_tiles = kRowTiles<T, kBytes, kMr * kNv>,
           .gemm = &gemm<T, kBytes, kMr, kNv, kWide>,
           .window = &window<T, kBytes, kWindowRows, kNv>,
           .dot = &dot<T, kBytes>,

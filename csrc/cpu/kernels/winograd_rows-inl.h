@@ -1,10 +1,11 @@
 // winograd_rows-inl.h - Winograd's F(4, 3) along the width alone: images of a few channels, channels last out
 // of them (conv/winograd_rows.cc). Contracts: WinogradRowInputArgs, WinogradRowArgs. Points:
-// winograd_points.h. Knows registers. Does not know images, padding or threads.
+// winograd_points.h. Knows registers. Does not know images, padding above and below, or threads.
 //
 // The sums of a tile's six points stay in registers and become its four outputs there: the products over all
 // rows and channels of the filter take 6 FMAs where the direct method takes 12, and 3 or 4 additions follow
-// for each output.
+// for each output. (With stride 2 half of the pixels have points: 9 FMAs for 12, which with the way back are
+// no fewer.)
 #pragma once
 
 #include "activation-inl.h"
@@ -16,24 +17,43 @@ namespace onebyone {
 namespace {
 
 constexpr int kRowPoints = kWinogradRowOutputs + 2;
-constexpr int kMostRowTiles = 4;
 
-// Vectors run along tiles.
-template <class T, int kBytes>
+// Whether registers hold the sums of a group, as they hold `sums` of the GEMM's tile. With two tiles each
+// load of a filter serves two FMAs, and 16 registers leave none for the way back: 3 -> 64 at 224x224
+// takes 2.2 ms on AVX2, the direct method 1.8.
+constexpr bool has_row_kernels(int bytes, int sums) {
+  return bytes >= 64 || sums >= kWinogradRowTiles * kRowPoints;
+}
+
+// Numbers as input_line takes them, one by one: to sort pixels into vectors takes longer.
+template <class T>
+struct Single {
+  using Scalar = T;
+  using Vec = T;
+};
+
+template <class T>
 void winograd_row_input(const WinogradRowInputArgs<T>& args) {
-  using S = Simd<T, kBytes>;
-  T* dst = args.dst;
-  for (int64_t t = 0; t < args.tiles; t += S::kLanes)
-    for (int64_t c = 0; c < args.channels; ++c, dst += kRowPoints * S::kLanes) {
-      const T* const src = args.src + c * kWinogradRowOutputs * args.src_stride + t;
-      typename S::Vec d[kRowPoints], v[kRowPoints];
+  constexpr int kGroup = kWinogradRowTiles;
+  int64_t x = args.first;
+  for (int64_t t = 0; t < args.tiles; ++t, x += kWinogradRowOutputs) {
+    const bool inside = x >= 0 && x + kRowPoints <= args.width;
+    T* dst = args.dst + t / kGroup * args.channels * kRowPoints * kGroup + t % kGroup;
+    const T* src = args.src + x * args.src_step;
+    for (int64_t c = 0; c < args.channels; ++c, src += args.src_channel, dst += kRowPoints * kGroup) {
+      T d[kRowPoints], v[kRowPoints];
+      if (inside) {
+        ONEBYONE_UNROLL
+        for (int j = 0; j < kRowPoints; ++j) d[j] = src[j * args.src_step];
+      } else {
+        for (int j = 0; j < kRowPoints; ++j)
+          d[j] = x + j >= 0 && x + j < args.width ? src[j * args.src_step] : T(0);
+      }
+      input_line<Single<T>, kRowPoints>(d, v);
       ONEBYONE_UNROLL
-      for (int j = 0; j < kRowPoints; ++j)
-        d[j] = S::load(src + j % kWinogradRowOutputs * args.src_stride + j / kWinogradRowOutputs);
-      input_line<S, kRowPoints>(d, v);
-      ONEBYONE_UNROLL
-      for (int j = 0; j < kRowPoints; ++j) S::store(dst + j * S::kLanes, v[j]);
+      for (int j = 0; j < kRowPoints; ++j) dst[j * kGroup] = v[j];
     }
+  }
 }
 
 template <class S, int kTiles>
@@ -65,7 +85,7 @@ struct WinogradRowTiles {
   }
 
  private:
-  // The points of all tiles for the vector of channels from c on. Point 1 goes into each output once: its sum
+  // The sums of all tiles for the vector of channels from c on. Point 1 goes into each output once: its sum
   // begins with the bias. Returns the next vector's filters.
   static ONEBYONE_INLINE const T* multiply(const WinogradRowArgs<T>& args, const T* filters, int64_t c,
                                            Vec (&sums)[kRowPoints][kTiles]) {
@@ -82,9 +102,9 @@ struct WinogradRowTiles {
         for (int i = 0; i < kRowPoints; ++i) {
           const Vec filter = S::load(filters + i * S::kLanes);
           ONEBYONE_UNROLL
-          for (int t = 0; t < kTiles; ++t) sums[i][t] += filter * points[i * S::kLanes + t];
+          for (int t = 0; t < kTiles; ++t) sums[i][t] += filter * points[i * kWinogradRowTiles + t];
         }
-        points += kRowPoints * S::kLanes;
+        points += kRowPoints * kWinogradRowTiles;
         filters += kRowPoints * S::kLanes;
       }
     }
@@ -117,15 +137,6 @@ struct WinogradRowTiles {
   }
 };
 
-// Tiles together where registers hold the sums of four, as they hold `sums` of the GEMM's tile: with two each
-// load of a filter serves two FMAs, and 16 registers leave none for the way back: 3 -> 64 at 224x224 takes
-// 2.2 ms on AVX2, the direct method 1.8. Where not, 0, and there are no kernels. A vector's tiles are whole
-// numbers of these.
-template <class T, int kBytes, int kSums>
-constexpr int kRowTiles = kBytes < 64 && kSums < kMostRowTiles * kRowPoints ? 0
-                          : Simd<T, kBytes>::kLanes < kMostRowTiles         ? Simd<T, kBytes>::kLanes
-                                                                            : kMostRowTiles;
-
 // As many tiles as there are.
 template <class S, int kTiles>
 ONEBYONE_INLINE int winograd_row_tiles(const WinogradRowArgs<typename S::Scalar>& args) {
@@ -134,9 +145,9 @@ ONEBYONE_INLINE int winograd_row_tiles(const WinogradRowArgs<typename S::Scalar>
   return WinogradRowTiles<S, kTiles>::run(args);
 }
 
-template <class T, int kBytes, int kTiles>
+template <class T, int kBytes>
 int winograd_row(const WinogradRowArgs<T>& args) {
-  const int wrong = winograd_row_tiles<Simd<T, kBytes>, kTiles>(args);
+  const int wrong = winograd_row_tiles<Simd<T, kBytes>, kWinogradRowTiles>(args);
   if (args.epilogue->activation.kind > ActivationKind::kClip)
     for (int64_t i = 0; i < args.tiles * kWinogradRowOutputs; ++i)
       activate<T, kBytes>(args.epilogue->activation, args.out[i], args.out[i], args.channels);
@@ -145,17 +156,17 @@ int winograd_row(const WinogradRowArgs<T>& args) {
 
 template <class T, int kBytes, int kSums>
 constexpr auto winograd_row_input_of() -> void (*)(const WinogradRowInputArgs<T>&) {
-  if constexpr (kRowTiles<T, kBytes, kSums> == 0)
-    return nullptr;
+  if constexpr (has_row_kernels(kBytes, kSums))
+    return &winograd_row_input<T>;
   else
-    return &winograd_row_input<T, kBytes>;
+    return nullptr;
 }
 template <class T, int kBytes, int kSums>
 constexpr auto winograd_row_of() -> int (*)(const WinogradRowArgs<T>&) {
-  if constexpr (kRowTiles<T, kBytes, kSums> == 0)
-    return nullptr;
+  if constexpr (has_row_kernels(kBytes, kSums))
+    return &winograd_row<T, kBytes>;
   else
-    return &winograd_row<T, kBytes, kRowTiles<T, kBytes, kSums>>;
+    return nullptr;
 }
 
 }  // namespace
