@@ -51,7 +51,7 @@ class CpuPlan final : public Plan {
   }
   std::string device() const override { return "cpu"; }
   int64_t flops() const override {
-    return std::visit([](const auto& conv) { return 2 * conv.geometry().macs(); }, *conv_);
+    return std::visit([](const auto& conv) { return 2 * conv.macs(); }, *conv_);
   }
   int64_t workspace_bytes() const override {
     return std::visit([&](const auto& conv) { return conv.workspace_bytes(threads()); }, *conv_);

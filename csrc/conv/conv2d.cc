@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "conv/visible_taps.h"
 #include "core/check.h"
 #include "core/parallel.h"
 #include "cpu/isa.h"
@@ -56,12 +57,27 @@ ConvAlgorithmPtr<T> make_algorithm(const std::string& op, const ConvProblem& pro
   }
 }
 
+ConvGeometry geometry_of(const ConvSpec& spec, const std::array<int64_t, 4>& weight) {
+  return make_geometry(spec.op, spec.x, weight, spec.stride, spec.padding, spec.dilation, spec.groups,
+                       spec.channels_from);
+}
+
+// Others serve certain filters, and say of the caller's whether it is one; the reference leaves nothing out.
+bool leaves_taps_out(Algorithm algorithm) {
+  return algorithm == Algorithm::kAuto || algorithm == Algorithm::kDirect ||
+         algorithm == Algorithm::kDepthwise;
+}
+
+std::array<int64_t, 4> shape_of(const auto& weight) {
+  return {weight.batch, weight.channels, weight.height, weight.width};
+}
+
 }  // namespace
 
 template <class T>
 ConvProblem Conv2d<T>::problem_of(const ConvSpec& spec, const std::array<int64_t, 4>& weight) {
-  ConvProblem problem{.geometry = make_geometry(spec.op, spec.x, weight, spec.stride, spec.padding,
-                                                spec.dilation, spec.groups, spec.channels_from),
+  const ConvGeometry asked = geometry_of(spec, weight);
+  ConvProblem problem{.geometry = leaves_taps_out(spec.algorithm) ? without_hidden_taps(asked) : asked,
                       .layout = spec.layout,
                       .algorithm = spec.algorithm,
                       .element_bytes = sizeof(T),
@@ -77,11 +93,14 @@ ConvProblem Conv2d<T>::problem_of(const ConvSpec& spec, const std::array<int64_t
 
 template <class T>
 Conv2d<T>::Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const KernelTable& kernels)
-    : problem_(problem_of(spec, {weights.weight.batch, weights.weight.channels, weights.weight.height,
-                                 weights.weight.width})),
+    : asked_(geometry_of(spec, shape_of(weights.weight))),
+      problem_(problem_of(spec, shape_of(weights.weight))),
       plan_(make_plan(spec.op, problem_, kernels)),
       useful_threads_(onebyone::useful_threads(problem_, plan_, kMaxThreads)),
-      algorithm_(make_algorithm(spec.op, problem_, plan_, weights, kernels)) {}
+      algorithm_(make_algorithm(spec.op, problem_, plan_,
+                                ConvWeights<T>{visible_weights(weights.weight, asked_, problem_.geometry),
+                                               weights.bias, weights.bias_stride},
+                                kernels)) {}
 
 template <class T>
 void Conv2d<T>::run(const ImageView<const T>& x, const T* residual, T* out, int threads) const {
@@ -91,7 +110,7 @@ void Conv2d<T>::run(const ImageView<const T>& x, const T* residual, T* out, int 
   const Clock::time_point start = Clock::now();
   algorithm_->run(x, residual, out, team);
   const double ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-  const double flops = 2.0 * static_cast<double>(problem_.geometry.macs());
+  const double flops = 2.0 * static_cast<double>(macs());
   std::fprintf(stderr, "onebyone,%s,%.4f ms,%.2f GFLOP/s\n", describe(threads).c_str(), ms,
                flops / ms * 1e-6);
 }
@@ -103,7 +122,7 @@ int64_t Conv2d<T>::workspace_bytes(int threads) const {
 
 template <class T>
 std::string Conv2d<T>::describe(int threads) const {
-  return onebyone::describe(problem_, plan_, threads);
+  return onebyone::describe(asked_, problem_, plan_, threads);
 }
 
 template class Conv2d<float>;

@@ -45,16 +45,20 @@ class Conv2d {
   // Throws std::invalid_argument naming the argument, its values and the cure.
   Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const KernelTable& kernels);
 
-  // The spec for a weight of this shape, checked: what the constructor plans for.
+  // The spec for a weight of this shape, checked: what the constructor plans for. Without the taps that see
+  // padding alone (visible_taps.h), unless the algorithm asked for is one by the filter's shape.
   static ConvProblem problem_of(const ConvSpec& spec, const std::array<int64_t, 4>& weight);
 
   // x has the shape of the spec; residual (null unless the spec has one) and out are contiguous in the
   // layout, or lie as the spec's out_step says.
   void run(const ImageView<const T>& x, const T* residual, T* out, int threads) const;
 
+  // What is computed, by as small a filter as will do.
   const ConvGeometry& geometry() const { return problem_.geometry; }
   const ConvProblem& problem() const { return problem_; }
   const ConvPlan& plan() const { return plan_; }
+  // Multiplications of the whole filter (ConvGeometry::macs).
+  int64_t macs() const { return asked_.macs(); }
   // Of so many threads those worth starting.
   int useful_threads(int threads) const { return std::min(useful_threads_, threads); }
   int64_t workspace_bytes(int threads) const;
@@ -63,6 +67,7 @@ class Conv2d {
   std::string describe(int threads) const;
 
  private:
+  ConvGeometry asked_;  // by the whole filter
   ConvProblem problem_;
   ConvPlan plan_;
   int useful_threads_;

@@ -447,9 +447,16 @@ std::string describe(const ConvGeometry& g, Layout layout) {
 }
 
 std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threads) {
+  return describe(problem.geometry, problem, plan, threads);
+}
+
+std::string describe(const ConvGeometry& asked, const ConvProblem& problem, const ConvPlan& plan,
+                     int threads) {
+  const ConvGeometry& g = problem.geometry;
   std::ostringstream text;
-  text << describe(problem.geometry, problem.layout) << (problem.element_bytes == 8 ? " float64: " : ": ")
+  text << describe(asked, problem.layout) << (problem.element_bytes == 8 ? " float64: " : ": ")
        << to_string(plan.algorithm);
+  if (g.kh != asked.kh || g.kw != asked.kw) text << " of " << g.kh << "x" << g.kw;
   if (plan.algorithm != Algorithm::kReference) {
     text << " " << plan.isa;
     if (plan.mr) text << " " << plan.mr << "x" << plan.nr;

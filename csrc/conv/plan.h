@@ -115,7 +115,11 @@ int useful_threads(const ConvProblem& problem, const ConvPlan& plan, int threads
 std::string describe(const ConvGeometry& geometry, Layout layout);
 
 // "conv 1x64x56x56 -> 256 k1 NHWC: gemm avx2 6x16 kc=64 mc=192 estimate=1.17ms threads=2": what the cost
-// model (cost.h) expects of one core at 3 GHz.
+// model (cost.h) expects of one core at 3 GHz. With `asked`, the convolution as the caller gave it, its
+// filter is named first, and after the algorithm the smaller one that does ("conv 1x960x20x20 -> 256 k3 d24
+// NHWC: gemm of 1x1 avx512 ...").
+std::string describe(const ConvGeometry& asked, const ConvProblem& problem, const ConvPlan& plan,
+                     int threads);
 std::string describe(const ConvProblem& problem, const ConvPlan& plan, int threads);
 
 }  // namespace onebyone

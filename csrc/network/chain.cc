@@ -213,7 +213,7 @@ void Chain<T>::run_rows(const Tensors& t, int64_t image, int64_t begin, int64_t 
 template <class T>
 int64_t Chain<T>::macs() const {
   int64_t sum = 0;
-  for (const Stage& stage : stages_) sum += stage->geometry().macs();
+  for (const Stage& stage : stages_) sum += stage->macs();
   return sum;
 }
 

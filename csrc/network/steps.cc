@@ -104,7 +104,7 @@ Step<T> StepMaker<T>::conv2d(const char* op, const ConvPtr& conv) const {
   Step<T> step = step_of<T>(op, [conv, residual](const auto* in, const auto& out, int threads) {
     conv->run(as_image(in[0]), residual ? in[1].data : nullptr, out.data, threads);
   });
-  step.macs = conv->geometry().macs();
+  step.macs = conv->macs();
   step.weight_bytes = conv->weight_bytes();
   step.describe = [conv](int threads) { return conv->describe(threads); };
   step.workspace_bytes = [conv](int threads) { return conv->workspace_bytes(threads); };

@@ -77,6 +77,24 @@ const std::vector<ConvCase> kFewChannels = {
     {{1, 1, 1, 50}, {12, 1, 1, 9}, {1, 2}, AutoPadding::kSame},
     {{1, 3, 50, 5}, {5, 3, 7, 7}, {1, 1}, Edges{3, 3, 3, 3}},
 };
+// Taps that see padding alone, for all outputs or for some: filters that become 1x1, lose a row or a column,
+// are different ones for every row, in groups, of several blocks of k and of pixels.
+const std::vector<ConvCase> kHiddenTaps = {
+    {{1, 6, 1, 1}, {5, 6, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}},
+    {{2, 12, 5, 6}, {9, 12, 3, 3}, {1, 1}, Edges{6, 6, 6, 6}, {6, 6}},
+    {{1, 9, 5, 6}, {12, 9, 3, 3}, {1, 1}, Edges{3, 3, 6, 6}, {3, 6}},
+    {{1, 8, 1, 7}, {10, 8, 5, 3}, {2, 1}, Edges{2, 2, 1, 1}},
+    {{1, 7, 4, 4}, {6, 7, 4, 4}, {2, 2}, Edges{6, 0, 0, 6}, {2, 2}},
+    {{1, 3, 2, 9}, {8, 3, 7, 3}, {1, 1}, Edges{3, 3, 1, 1}},
+    {{2, 10, 2, 3}, {10, 1, 5, 5}, {1, 1}, Edges{2, 2, 2, 2}, {1, 1}, 10},  // depthwise
+    {{2, 12, 3, 5}, {18, 4, 3, 3}, {1, 1}, Edges{4, 4, 4, 4}, {4, 4}, 3},
+    {{2, 150, 7, 9}, {70, 150, 3, 3}, {1, 1}, Edges{5, 5, 5, 5}, {5, 5}},
+    {{1, 530, 6, 5}, {40, 530, 3, 3}, {1, 1}, Edges{3, 3, 3, 3}, {3, 3}},
+    {{2, 80, 11, 37}, {48, 40, 3, 3}, {1, 1}, Edges{8, 8, 30, 30}, {8, 30}, 2},
+    {{1, 64, 9, 150}, {20, 64, 3, 3}, {1, 1}, Edges{6, 6, 99, 99}, {6, 99}},
+    {{2, 64, 7, 8}, {40, 64, 7, 3}, {2, 1}, Edges{3, 3, 1, 1}},
+    {{1, 72, 7, 9}, {33, 72, 3, 3}, {2, 2}, Edges{11, 9, 7, 8}, {8, 6}},  // outputs of padding alone
+};
 const std::vector<ConvCase> kEmpty = {
     {{0, 3, 4, 4}, {5, 3, 3, 3}}, {{1, 3, 0, 4}, {5, 3, 1, 1}},
     {{1, 3, 4, 4}, {0, 3, 3, 3}}, {{2, 0, 3, 4}, {5, 0, 1, 1}},  // nothing to sum: the bias
@@ -247,6 +265,7 @@ TYPED_TEST_SUITE(Convolution, RealTypes);
 TYPED_TEST(Convolution, PointwiseAgreesWithReference) { this->compare_all(kPointwise); }
 TYPED_TEST(Convolution, WindowsAgreeWithReference) { this->compare_all(kWindows); }
 TYPED_TEST(Convolution, FewChannelsAgreeWithReference) { this->compare_all(kFewChannels); }
+TYPED_TEST(Convolution, HiddenTapsAgreeWithReference) { this->compare_all(kHiddenTaps); }
 TYPED_TEST(Convolution, EmptyAgreesWithReference) { this->compare_all(kEmpty); }
 
 // At least 16 times the work that is worth a thread; sizes that no number of threads divides.
@@ -264,6 +283,60 @@ TYPED_TEST(Convolution, PixelSameBitsForAnyThreads) {
 }
 TYPED_TEST(Convolution, GroupsSameBitsForAnyThreads) {
   this->same_bits({{1, 33, 37, 31}, {93, 11, 3, 3}, {1, 1}, AutoPadding::kSame, {1, 1}, 3});
+}
+
+TYPED_TEST(Convolution, HiddenTapsSameBitsForAnyThreads) {
+  this->same_bits({{2, 150, 13, 11}, {70, 150, 3, 3}, {1, 1}, Edges{7, 7, 7, 7}, {7, 7}});
+  this->same_bits({{3, 40, 5, 9}, {70, 40, 7, 3}, {1, 1}, Edges{3, 3, 1, 1}});
+}
+
+// An image that is alone becomes what it becomes in a batch.
+TYPED_TEST(Convolution, HiddenTapsSameBitsInABatch) {
+  using T = TypeParam;
+  for_each_table([&](const KernelTable& table) {
+    ConvCase c{{3, 150, 13, 11}, {70, 150, 3, 3}, {1, 1}, Edges{7, 7, 7, 7}, {7, 7}};
+    Random random;
+    const StridedImage<T> x(view_of<T>(c.x, Layout::kNhwc, View::kDense), random);
+    Checker<T> checker(c, Layout::kNhwc, {}, false, table);
+    const std::vector<T> all = checker.run(checker.prepare(Algorithm::kDirect), x.view, 2);
+    c.x.batch = 1;
+    Checker<T> single(c, Layout::kNhwc, {}, false, table);
+    ImageView<const T> last = x.view;
+    last.data += 2 * last.sn;
+    last.batch = 1;
+    const std::vector<T> one = single.run(single.prepare(Algorithm::kDirect), last, 1);
+    EXPECT_EQ(std::memcmp(all.data() + 2 * one.size(), one.data(), one.size() * sizeof(T)), 0);
+  });
+}
+
+// Weights that meet padding alone are not read.
+TYPED_TEST(Convolution, HiddenTapsAreLeftOut) {
+  using T = TypeParam;
+  Random random;
+  const std::vector<T> centre = random.values<T>(6 * 4);
+  std::vector<T> weight(centre.size() * 9, kNan<T>);
+  for (size_t i = 0; i < centre.size(); ++i) weight[9 * i + 4] = centre[i];
+  for (const Layout layout : {Layout::kNchw, Layout::kNhwc}) {
+    ConvSpec spec;
+    spec.x = {1, 4, 5, 5};
+    spec.layout = layout;
+    const StridedImage<T> x(view_of<T>(spec.x, layout, View::kDense), random);
+    std::vector<T> expected(6 * 25), out(6 * 25);
+    const Conv2d<T> pointwise(spec, {{centre.data(), 6, 4, 1, 1, 4, 1, 1, 1}, nullptr, 1}, active_kernels());
+    pointwise.run(x.view, nullptr, expected.data(), 1);
+    spec.padding = Edges{5, 5, 5, 5};
+    spec.dilation = {5, 5};
+    const Conv2d<T> conv(spec, {{weight.data(), 6, 4, 3, 3, 36, 9, 3, 1}, nullptr, 1}, active_kernels());
+    conv.run(x.view, nullptr, out.data(), 1);
+    EXPECT_EQ(out, expected);
+    EXPECT_EQ(conv.plan().algorithm, Algorithm::kGemm);
+    EXPECT_EQ(conv.macs(), 9 * pointwise.macs());
+    EXPECT_NE(conv.describe(1).find("-> 6 k3 d5 "), std::string::npos) << conv.describe(1);
+    EXPECT_NE(conv.describe(1).find(": gemm of 1x1 "), std::string::npos) << conv.describe(1);
+    spec.algorithm = Algorithm::kGemm;
+    EXPECT_THROW(Conv2d<T>(spec, {{weight.data(), 6, 4, 3, 3, 36, 9, 3, 1}, nullptr, 1}, active_kernels()),
+                 std::invalid_argument);
+  }
 }
 
 TYPED_TEST(Convolution, OneObjectManyCallers) {
