@@ -21,4 +21,7 @@ struct Share {
 double estimate_share_cycles(const ConvGeometry& g, const ConvPlan& plan, int element_bytes,
                              const Share& share);
 
+// The time of the channels-last GEMM that leaves out what sees padding alone, of that of all products.
+double visible_share(const ConvGeometry& g);
+
 }  // namespace onebyone

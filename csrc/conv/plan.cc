@@ -52,6 +52,8 @@ constexpr double kWinogradGain = 1.15;
 constexpr double kStrassenGain = 1.03;
 // Output channels whose products a block of tiles keeps: 36 points x 24 tiles x 64 x 4 bytes = 221 KB.
 constexpr int64_t kWinogradColumns = 64;
+// The channels-last GEMM leaves out what sees padding alone if it takes no more of the time than this.
+constexpr double kVisibleShare = 0.95;
 // What a thread may need for a block of tiles, unless the least one needs more.
 constexpr int64_t kWinogradBlockBytes = 8 << 20;
 // Tiles of more outputs and points along both sides err by 4e-6 of the outputs (relative RMS against float64,
@@ -263,6 +265,7 @@ void plan_direct(const ConvProblem& problem, ConvPlan& plan) {
   const int64_t per_block = std::max<int64_t>(kL2BlockBytes / (plan.kc * element), 1);
   if (problem.layout == Layout::kNhwc) {
     plan.filter_rows = g.kw > 1 && g.groups == 1 && g.dilation.w == 1;
+    plan.visible_only = !plan.filter_rows && visible_share(g) < kVisibleShare;
     // The block's outputs too: a line of each row is written per panel, and they are finished before they
     // leave L2.
     const int64_t written =
@@ -467,6 +470,7 @@ std::string describe(const ConvGeometry& asked, const ConvProblem& problem, cons
     if (plan.space_to_depth) text << " space-to-depth";
     if (plan.along_rows) text << " along-rows";
     if (plan.filter_rows) text << " rows";
+    if (plan.visible_only) text << " visible-taps";
     if (plan.dot) text << " dot";
     if (plan.few_channels) text << " few-channels";
     if (plan.narrow_groups) text << " grouped";

@@ -15,6 +15,7 @@ struct IndexRange {
   int64_t begin, end;
 
   int64_t size() const { return end - begin; }
+  bool contains(int64_t index) const { return index >= begin && index < end; }
   bool operator==(const IndexRange&) const = default;
 };
 

@@ -309,6 +309,28 @@ TYPED_TEST(Convolution, HiddenTapsSameBitsInABatch) {
   });
 }
 
+// Any pixels by themselves, cut within rows and rectangles, are what they are among all.
+TYPED_TEST(Convolution, HiddenTapsSameBitsByParts) {
+  using T = TypeParam;
+  for_each_table([&](const KernelTable& table) {
+    const ConvCase c{{2, 150, 13, 11}, {35, 150, 3, 3}, {1, 1}, Edges{7, 7, 7, 7}, {7, 7}};
+    Random random;
+    const StridedImage<T> x(view_of<T>(c.x, Layout::kNhwc, View::kDense), random);
+    Checker<T> checker(c, Layout::kNhwc, {}, false, table);
+    const Conv2d<T> conv = checker.prepare(Algorithm::kDirect);
+    ASSERT_TRUE(conv.plan().visible_only);
+    const std::vector<T> all = checker.run(conv, x.view, 2);
+    const int64_t pixels = static_cast<int64_t>(all.size()) / 35;
+    for (const int64_t size : {1, 7, 11, 40, 150, 200}) {
+      std::vector<T> parts(all.size(), kNan<T>);
+      for (int64_t begin = 0; begin < pixels; begin += size)
+        conv.algorithm().run_part(x.view, nullptr, parts.data() + begin * 35, begin,
+                                  std::min(begin + size, pixels));
+      ASSERT_EQ(std::memcmp(all.data(), parts.data(), all.size() * sizeof(T)), 0) << size;
+    }
+  });
+}
+
 // Weights that meet padding alone are not read.
 TYPED_TEST(Convolution, HiddenTapsAreLeftOut) {
   using T = TypeParam;

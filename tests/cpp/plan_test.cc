@@ -184,6 +184,25 @@ TEST(Describe, ReadsAsDocumented) {
   EXPECT_EQ(reference, "conv 1x3x4x5 -> 2 k3 NCHW: reference threads=1");
 }
 
+// What the channels-last GEMM leaves out must be worth smaller blocks: of 3x3 over 28x28 with dilation 4 18
+// %, with dilation 1 2 %.
+TEST(VisibleOnly, WhereManyTapsSeePadding) {
+  const auto visible_only = [](int64_t channels, int64_t dilation) {
+    const Edges padding{dilation, dilation, dilation, dilation};
+    ConvProblem problem;
+    problem.geometry = make_geometry("conv2d", {1, channels, 28, 28}, {channels, channels, 3, 3}, {1, 1},
+                                     padding, {dilation, dilation}, 1, "x.shape[3], layout NHWC");
+    problem.layout = Layout::kNhwc;
+    problem.algorithm = Algorithm::kDirect;
+    return make_plan("conv2d", problem, active_kernels()).visible_only;
+  };
+  EXPECT_TRUE(visible_only(512, 4));
+  EXPECT_TRUE(visible_only(64, 6));
+  EXPECT_FALSE(visible_only(512, 1));
+  EXPECT_FALSE(visible_only(64, 3));
+  EXPECT_FALSE(visible_only(16, 6));
+}
+
 TEST(UsefulThreads, SmallWorkStaysOnTheCaller) {
   const auto threads_for = [](int64_t size, int threads) {
     const ConvProblem problem = problem_of({1, size, size, size}, {size, size, 1, 1}, Layout::kNhwc);
