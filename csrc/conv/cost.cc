@@ -77,10 +77,6 @@ double image_cycles(const ConvProblem& problem) {
   return std::max(elements * problem.element_bytes - kL2, 0.0) / kL3Bytes;
 }
 
-double share_of_products(const ConvGeometry& g, const ConvPlan& plan) {
-  return plan.visible_only ? visible_share(g) : 1;
-}
-
 double direct_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const ConvGeometry& g = problem.geometry;
   const double pixels = static_cast<double>(g.batch * g.out_pixels());
@@ -89,11 +85,13 @@ double direct_cycles(const ConvProblem& problem, const ConvPlan& plan) {
   const bool nhwc = problem.layout == Layout::kNhwc;
   const double block = static_cast<double>(nhwc ? plan.mc : plan.few_channels ? g.ow : plan.nc);
   const double blocks = std::max(pixels / block, 1.0), m = pixels / blocks;
-  const double compute = blocks * static_cast<double>(g.groups) *
-                         gemm_cycles(plan, nhwc ? m : oc, nhwc ? oc : m, k * share_of_products(g, plan));
+  const double visible = plan.visible_only ? visible_share(g, problem.layout) : 1;
+  const double compute =
+      blocks * static_cast<double>(g.groups) * gemm_cycles(plan, nhwc ? m : oc, nhwc ? oc : m, k * visible);
   // Channels-first pixels are packed first, a vector at a time.
-  const double pack =
-      nhwc || plan.few_channels ? 0 : kPackCycles * pixels * k * static_cast<double>(g.groups) / plan.lanes;
+  const double pack = nhwc || plan.few_channels
+                          ? 0
+                          : kPackCycles * pixels * k * visible * static_cast<double>(g.groups) / plan.lanes;
   return overlapped(compute, weights / kMemoryBytes + image_cycles(problem)) + pack;
 }
 
@@ -208,9 +206,9 @@ double estimate_share_cycles(const ConvGeometry& g, const ConvPlan& plan, int el
   const double columns = static_cast<double>(share.columns), n = columns * width;
   const double taps = static_cast<double>(g.taps()), ic = static_cast<double>(g.group_ic());
   const double blocks = std::ceil(rows / static_cast<double>(plan.mc));
-  const double compute =
-      winograd ? winograd_share_cycles(g, plan, rows, columns, width)
-               : blocks * gemm_cycles(plan, rows / blocks, n, taps * ic * share_of_products(g, plan));
+  const double visible = plan.visible_only ? visible_share(g, Layout::kNhwc) : 1;
+  const double compute = winograd ? winograd_share_cycles(g, plan, rows, columns, width)
+                                  : blocks * gemm_cycles(plan, rows / blocks, n, taps * ic * visible);
   const double weights = winograd ? products_per_channel({g, plan.tile_h, plan.tile_w, plan.lanes}) : taps;
   const double pixels = winograd ? rows * plan.tile_h * plan.tile_w : rows;
   // The steps before and after share pixels: what this one shares by channels changes hands.
@@ -220,8 +218,8 @@ double estimate_share_cycles(const ConvGeometry& g, const ConvPlan& plan, int el
   return overlapped(compute, element_bytes * (n * weights * ic / kMemoryBytes + changes));
 }
 
-double visible_share(const ConvGeometry& g) {
-  return high_axis(g).visible_share() * wide_axis(g).visible_share() *
+double visible_share(const ConvGeometry& g, Layout layout) {
+  return high_axis(g).visible_share() * (layout == Layout::kNhwc ? wide_axis(g).visible_share() : 1) *
          (1 + kVisibleChannels / static_cast<double>(std::max<int64_t>(g.group_ic(), 1)));
 }
 

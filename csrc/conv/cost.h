@@ -21,7 +21,8 @@ struct Share {
 double estimate_share_cycles(const ConvGeometry& g, const ConvPlan& plan, int element_bytes,
                              const Share& share);
 
-// The time of the channels-last GEMM that leaves out what sees padding alone, of that of all products.
-double visible_share(const ConvGeometry& g);
+// The time of a GEMM that leaves out what sees padding alone, of that of all products: channels first, rows
+// of the filter, channels last columns as well.
+double visible_share(const ConvGeometry& g, Layout layout);
 
 }  // namespace onebyone

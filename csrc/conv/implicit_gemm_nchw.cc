@@ -5,12 +5,14 @@
 //
 // A is the weights, read in place. B is the image, packed through the taps into panels of nr pixels for one
 // cache block at a time: im2col that never leaves the cache. A 1x1 convolution of any stride is one tap.
-// Knows cache blocks and tasks. Does not know SIMD or Python.
+// Where many rows of taps see padding alone, a block has panels that see the same ones, and the others are
+// neither packed nor multiplied. Knows cache blocks and tasks. Does not know SIMD or Python.
 #include <algorithm>
 #include <span>
 
 #include "conv/algorithm.h"
 #include "conv/packing.h"
+#include "conv/visible_taps.h"
 #include "core/aligned_buffer.h"
 #include "core/int_math.h"
 #include "core/parallel.h"
@@ -82,27 +84,48 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
 
     while (panel_begin < panel_end) {
       const int64_t image = panel_begin / image_panels, first = panel_begin % image_panels;
-      const int64_t in_image = std::min(image_panels - first, panel_end - panel_begin);
+      int64_t in_image = std::min(image_panels - first, panel_end - panel_begin);
+      const IndexRange rows = visible_rows(first);
+      if (plan_.visible_only)
+        for (int64_t n = 1; n < in_image; ++n)
+          if (visible_rows(first + n) != rows) in_image = n;
       const int64_t blocks = ceil_div(in_image, max_panels);
       for (int64_t b = 0; b < blocks; ++b) {
         const int64_t begin = first + part_begin(in_image, blocks, b);
         const int64_t panels = first + part_begin(in_image, blocks, b + 1) - begin;
-        run_pixels(t, image, begin * nr, panels, tile_begin, tile_end, runs, ops, packed);
+        run_pixels(t, image, begin * nr, panels, rows, tile_begin, tile_end, runs, ops, packed);
       }
       panel_begin += in_image;
     }
   }
 
-  // One cache block of pixels of one image, for all row tiles of the task.
-  void run_pixels(const Tensors& t, int64_t image, int64_t pixel, int64_t panels, int64_t tile_begin,
-                  int64_t tile_end, Run* runs, PackOp* ops, T* packed) const {
+  // The rows of the filter that some pixel of the image's panel sees the image by, and those between them. A
+  // panel's are chosen by the shape alone: so are the blocks that it sums.
+  IndexRange visible_rows(int64_t panel) const {
+    if (!plan_.visible_only) return {0, g_.kh};
+    const FilterAxis high = high_axis(g_);
+    const int64_t last = std::min((panel + 1) * plan_.nr, g_.out_pixels()) - 1;
+    return {high.seen_by(last / g_.ow).begin, high.seen_by(panel * plan_.nr / g_.ow).end};
+  }
+  static bool sees(const KBlock& block, const IndexRange& taps) {
+    return block.tap < taps.end && block.tap + block.taps > taps.begin;
+  }
+
+  // One cache block of pixels of one image, which see the image by these rows of the filter, for all row
+  // tiles of the task.
+  void run_pixels(const Tensors& t, int64_t image, int64_t pixel, int64_t panels, const IndexRange& rows,
+                  int64_t tile_begin, int64_t tile_end, Run* runs, PackOp* ops, T* packed) const {
     const int64_t columns = std::min(panels * plan_.nr, g_.out_pixels() - pixel);
     const int64_t group_tiles = ceil_div(g_.group_oc(), plan_.mr);
     const int64_t run_count = split_into_runs(pixel, columns, runs);
+    const IndexRange taps{rows.begin * g_.kw, rows.end * g_.kw};
+    const KBlock *first = &blocks_.front(), *last = &blocks_.back();
+    while (first < last && !sees(*first, taps)) ++first;
+    while (last > first && !sees(*last, taps)) --last;
     for (int64_t tile = tile_begin; tile < tile_end;) {
       const int64_t group = tile / group_tiles, local = tile % group_tiles;
       const int64_t tiles = std::min(group_tiles - local, tile_end - tile);
-      for (const KBlock& block : blocks_) {
+      for (const KBlock& block : std::span(first, last + 1)) {
         pack(t.x, image, group, block, columns, {runs, runs + run_count}, ops, packed);
         const int64_t row = local * plan_.mr, oc = group * g_.group_oc() + row;
         const int64_t offset = image * step_ + oc * g_.out_pixels() + pixel;
@@ -121,10 +144,10 @@ class ImplicitGemmNchw final : public ConvAlgorithm<T> {
                        .b_panel_stride = panel_stride(block),
                        .c = t.out + offset,
                        .ldc = g_.out_pixels(),
-                       .addend = &block != &blocks_.front() ? t.out + offset : nullptr,
+                       .addend = &block != first ? t.out + offset : nullptr,
                        .ld_addend = g_.out_pixels(),
                        .rows_outside = true,
-                       .epilogue = &block == &blocks_.back() ? &epilogue : nullptr});
+                       .epilogue = &block == last ? &epilogue : nullptr});
       }
       tile += tiles;
     }

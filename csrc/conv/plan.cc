@@ -52,7 +52,7 @@ constexpr double kWinogradGain = 1.15;
 constexpr double kStrassenGain = 1.03;
 // Output channels whose products a block of tiles keeps: 36 points x 24 tiles x 64 x 4 bytes = 221 KB.
 constexpr int64_t kWinogradColumns = 64;
-// The channels-last GEMM leaves out what sees padding alone if it takes no more of the time than this.
+// The GEMMs leave out what sees padding alone if they take no more of the time than this.
 constexpr double kVisibleShare = 0.95;
 // What a thread may need for a block of tiles, unless the least one needs more.
 constexpr int64_t kWinogradBlockBytes = 8 << 20;
@@ -265,7 +265,7 @@ void plan_direct(const ConvProblem& problem, ConvPlan& plan) {
   const int64_t per_block = std::max<int64_t>(kL2BlockBytes / (plan.kc * element), 1);
   if (problem.layout == Layout::kNhwc) {
     plan.filter_rows = g.kw > 1 && g.groups == 1 && g.dilation.w == 1;
-    plan.visible_only = !plan.filter_rows && visible_share(g) < kVisibleShare;
+    plan.visible_only = !plan.filter_rows && visible_share(g, problem.layout) < kVisibleShare;
     // The block's outputs too: a line of each row is written per panel, and they are finished before they
     // leave L2.
     const int64_t written =
@@ -273,6 +273,7 @@ void plan_direct(const ConvProblem& problem, ConvPlan& plan) {
     plan.mc = std::clamp<int64_t>(round_up(std::min(per_block, written), plan.mr), plan.mr,
                                   1024 / plan.mr * plan.mr);
   } else {
+    plan.visible_only = visible_share(g, problem.layout) < kVisibleShare;
     plan.nc = std::clamp<int64_t>(round_up(per_block, plan.nr), plan.nr, 1024 / plan.nr * plan.nr);
   }
 }

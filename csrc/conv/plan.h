@@ -97,7 +97,7 @@ struct ConvPlan {
   bool narrow_groups = false;  // the depthwise kernels serve groups of a few channels
   bool few_channels = false;   // NCHW: an image of a few channels, by bands (few_channels.cc)
   bool filter_rows = false;    // NHWC: a row of the filter is one run of products (window_table.h)
-  bool visible_only = false;   // NHWC: taps in the padding are left out, by rectangles (visible_taps.h)
+  bool visible_only = false;   // GEMMs: taps in the padding are left out (visible_taps.h)
 
   // Images are read where they lie, channels last or not.
   bool any_strides() const { return space_to_depth || along_rows; }
