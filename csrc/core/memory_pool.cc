@@ -63,9 +63,10 @@ int64_t capacity_for(int64_t bytes) {
   return round_up(bytes, kCacheLine);
 }
 
-// An idle block may serve a request that leaves at most a quarter of it unused.
-bool fits(const MemoryBlock& block, int64_t bytes) {
-  return block.capacity >= bytes && block.capacity - bytes <= block.capacity / 4;
+// An idle block may serve a request for `capacity` that leaves at most a quarter of it unused. What rounding
+// added is no waste: 4.4 MB in three huge pages would never be taken again by the next request for 4.4 MB.
+bool fits(const MemoryBlock& block, int64_t capacity) {
+  return block.capacity >= capacity && block.capacity - capacity <= block.capacity / 4;
 }
 
 bool is_mapped([[maybe_unused]] int64_t capacity) {
@@ -137,11 +138,11 @@ class Pool {
     return pool;
   }
 
-  MemoryBlock take(int64_t bytes) {
+  MemoryBlock take(int64_t capacity) {
     const std::scoped_lock lock(mutex_);
     int best = -1;
     for (int i = count_ - 1; i >= 0; --i)  // the last one given is the likeliest to be in cache
-      if (fits(idle_[i], bytes) && (best < 0 || idle_[i].capacity < idle_[best].capacity)) best = i;
+      if (fits(idle_[i], capacity) && (best < 0 || idle_[i].capacity < idle_[best].capacity)) best = i;
     return best < 0 ? MemoryBlock{} : remove(best);
   }
 
@@ -206,7 +207,7 @@ thread_local BundledMemory* bundling = nullptr;
 MemoryBlock take_block(int64_t bytes) {
   const int64_t capacity = capacity_for(bytes);
   if (capacity >= kRecycleFrom) {
-    if (const MemoryBlock idle = Pool::instance().take(bytes); idle.data) {
+    if (const MemoryBlock idle = Pool::instance().take(capacity); idle.data) {
       allow(idle.data, bytes);
       return idle;
     }

@@ -54,6 +54,20 @@ TEST_F(MemoryPool, BlocksHoldWhatIsAskedFor) {
   EXPECT_THROW(take_memory(INT64_MAX), std::bad_alloc);
 }
 
+// Whatever rounding to huge pages adds to a size, the next block of that size is the one given back.
+TEST_F(MemoryPool, RecyclesBlocksOfEverySize) {
+  for (int64_t bytes = kRecycleFrom; bytes < 12 * kMb; bytes += 100'000) {
+    SCOPED_TRACE(bytes);
+    empty_cache();
+    const MemoryBlock first = take_memory(bytes);
+    give_memory(first);
+    const MemoryBlock second = take_memory(bytes);
+    EXPECT_EQ(second.data, first.data);
+    EXPECT_EQ(cached_bytes(), 0);
+    give_memory(second);
+  }
+}
+
 // Blocks of a scope lie side by side and outlive it; the last of them gives back what they lie in. (Under
 // AddressSanitizer each has guards of its own.)
 TEST_F(MemoryPool, BundlesWhatIsTakenTogether) {
