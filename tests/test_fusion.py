@@ -233,3 +233,35 @@ def test_scaled_pixels_depend_on_nothing_else():
     one = ob.compile(ob.onnx.load(normalised(LARGE, 23)[0]), [LARGE])
     for i in range(3):
         assert np.array_equal(one(inputs[0][i : i + 1])[0], want[i : i + 1])
+
+
+def resized(x, size, *, reads=1, mode="linear"):
+    """A convolution, its output resized to ``size``; the caller gets channels first."""
+    weight = np.random.default_rng(1).uniform(-1, 1, (7, x[1], 1, 1)).astype(F)
+    sizes = np.array([x[0], 7, *size], np.int64)
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("Resize", ["c", "", "", "sizes"], ["y"], mode=mode),
+        node("Sigmoid", ["y"], ["z"]),
+    ]
+    outputs = ["y", "z"][:reads]
+    return model(nodes[: 1 + reads], {"x": x}, outputs, {"w": weight, "sizes": sizes}), [x]
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize(
+    ("x", "size", "reads", "in_order"),
+    [
+        ((2, 3, 9, 17), (31, 130), 1, True),
+        ((1, 3, 1, 1), (3, 128), 1, True),
+        ((1, 3, 9, 64), (4, 128), 1, False),  # smaller than what it is made of
+        ((1, 3, 9, 17), (31, 127), 1, False),  # short rows
+        ((2, 3, 9, 17), (31, 130), 2, False),  # others read it
+    ],
+)
+def test_outputs_are_resized_in_their_order(x, size, reads, in_order, mode):
+    """What is resized is copied into the order of the output, instead of the output."""
+    data, shapes = resized(x, size, reads=reads, mode=mode)
+    done = steps(data, shapes)
+    assert (": resize" in done.rstrip().splitlines()[-1]) == in_order, done
+    check(data, random_inputs(shapes))

@@ -102,7 +102,8 @@ struct Resizing {
   bool copies;          // nearest: no sums
   int64_t repeats = 0;  // nearest: every pixel of a row is repeated so often; 0: it varies
 
-  // Runs row(image or plane, y, whether the row above was done by the same call and has the same taps).
+  // Runs row(image or plane, y, whether the row above was done by the same call and has the same taps,
+  // whether the call begins with it).
   template <class Row>
   void rows(int64_t count, int threads, const Row& row) const {
     parallel_ranges(count * out.height, kLeastRows, threads, [&](int64_t begin, int64_t end) {
@@ -113,7 +114,7 @@ struct Resizing {
                                      h.places.begin() + (y - 1) * h.taps) &&
                           std::equal(h.weights.begin() + y * h.taps, h.weights.begin() + (y + 1) * h.taps,
                                      h.weights.begin() + (y - 1) * h.taps);
-        row(at / out.height, y, same);
+        row(at / out.height, y, same, at == begin || y == 0);
       }
     });
   }
@@ -152,7 +153,8 @@ struct Resizing {
                       .out_stride = out.sw});
   }
 
-  void channels_first(int64_t plane, int64_t y, bool same) const {
+  // `first`: no row of the plane was done by this call yet.
+  void channels_first(int64_t plane, int64_t y, bool same, bool first) const {
     const int64_t n = plane / x.channels, c = plane % x.channels;
     T* to = out.data + (n * out.sn + c * out.sc + y * out.sh);
     if (same) {
@@ -160,11 +162,52 @@ struct Resizing {
       return;
     }
     const T* from = x.data + (n * x.sn + c * x.sc);
-    if (copies) {
+    if (copies)
       repeat_row(from + h.places[y] * x.sh, to);
-      return;
+    else if (x.height < out.height)
+      wide_rows_first(from, y, first, to);
+    else
+      high_columns_first(from, y, to);
+  }
+
+  // Each row of the image is made as wide as the output once and serves several rows of it, which are sums of
+  // whole vectors: 40x40 -> 320x320, 21 channels, takes 0.5 ms, the other way 1.7 (AVX-512).
+  void wide_rows_first(const T* from, int64_t y, bool first, T* to) const {
+    constexpr int64_t kMostTaps = 4;
+    const int64_t step = odd_lines<T>(out.width), taps = h.taps;
+    std::byte* scratch = thread_scratch(taps * step * static_cast<int64_t>(sizeof(T)));
+    T* kept = reinterpret_cast<T*>(scratch);
+    // Row p of the image is kept at p % taps: an output's are consecutive, but for those at the edges.
+    const int64_t* places = h.places.data() + y * taps;
+    int64_t at[kMostTaps];
+    for (int64_t t = 0; t < taps; ++t) {
+      const int64_t place = places[t];
+      at[t] = place % taps * step;
+      const int64_t* before = places - taps;
+      if ((!first && std::find(before, places, place) != places) ||
+          std::find(places, places + t, place) != places + t)
+        continue;
+      kernels.resample({.pixels = out.width,
+                        .channels = 1,
+                        .taps = w.taps,
+                        .src = from + place * x.sh,
+                        .places = w.places.data(),
+                        .weights = w.weights.data(),
+                        .out = kept + at[t],
+                        .out_stride = 1});
     }
-    // The rows first, whole vectors of them.
+    kernels.resample({.pixels = 1,
+                      .channels = out.width,
+                      .taps = taps,
+                      .src = kept,
+                      .places = at,
+                      .weights = h.weights.data() + y * taps,
+                      .out = to,
+                      .out_stride = 0});
+  }
+
+  // A row of the output's height first, whole vectors of it, which is then made as wide.
+  void high_columns_first(const T* from, int64_t y, T* to) const {
     std::byte* scratch = thread_scratch(x.width * static_cast<int64_t>(sizeof(T)));
     T* row = reinterpret_cast<T*>(scratch);
     int64_t places[4];
@@ -219,12 +262,12 @@ struct Resizing {
 
   void run(int threads) const {
     if (x.sc == 1 && out.sc == 1 && x.channels > 1)
-      rows(x.batch, threads, [&](int64_t n, int64_t y, bool same) { channels_last(n, y, same); });
+      rows(x.batch, threads, [&](int64_t n, int64_t y, bool same, bool) { channels_last(n, y, same); });
     else if ((x.sw == 1 || x.width == 1) && (out.sw == 1 || out.width == 1))
       rows(x.batch * x.channels, threads,
-           [&](int64_t plane, int64_t y, bool same) { channels_first(plane, y, same); });
+           [&](int64_t plane, int64_t y, bool same, bool first) { channels_first(plane, y, same, first); });
     else
-      rows(x.batch, threads, [&](int64_t n, int64_t y, bool) { plain(n, y); });
+      rows(x.batch, threads, [&](int64_t n, int64_t y, bool, bool) { plain(n, y); });
   }
 };
 

@@ -85,7 +85,8 @@ TYPED_TEST(Resize, AnySpec) {
                                          {7, 9, 4, 3},
                                          {1, 1, 3, 4},
                                          {5, 37, 1, 1},
-                                         {3, 4, 7, 45}})
+                                         {3, 4, 7, 45},
+                                         {4, 9, 37, 5}})
         for (const int64_t channels :
              {int64_t(1), int64_t(3), int64_t(kernels.lanes), int64_t(5 * kernels.lanes + 1)}) {
           const StridedImage<TypeParam> x(view<const TypeParam>(nullptr, 2, channels, h, w, strides), random);
