@@ -265,3 +265,26 @@ def test_outputs_are_resized_in_their_order(x, size, reads, in_order, mode):
     done = steps(data, shapes)
     assert (": resize" in done.rstrip().splitlines()[-1]) == in_order, done
     check(data, random_inputs(shapes))
+
+
+@pytest.mark.parametrize(
+    ("dilation", "stride", "chained"), [(1, 1, True), (10, 1, True), (11, 2, False), (14, 1, False)]
+)
+def test_depthwise_windows_of_most_of_the_image_are_not_chained(dilation, stride, chained):
+    channels, x = 128, (1, 5, 46, 47)
+    rng = np.random.default_rng(1)
+    constants = {
+        "e": rng.uniform(-1, 1, (channels, x[1], 1, 1)).astype(F),
+        "w": rng.uniform(-1, 1, (channels, 1, 3, 3)).astype(F),
+    }
+    options = {"dilations": [dilation] * 2, "pads": [dilation] * 4, "strides": [stride] * 2}
+    nodes = [
+        node("Conv", ["x", "e"], ["c"]),
+        node("Relu", ["c"], ["r"]),
+        node("Conv", ["r", "w"], ["y"], group=channels, **options),
+    ]
+    data, shapes = model(nodes, {"x": x}, ["y"], constants), [x]
+    assert x[2] * x[3] * channels * 4 > 2**20
+    done = steps(data, shapes)
+    assert ("chain" in done) == chained, done
+    check(data, random_inputs(shapes))
