@@ -288,3 +288,37 @@ def test_depthwise_windows_of_most_of_the_image_are_not_chained(dilation, stride
     done = steps(data, shapes)
     assert ("chain" in done) == chained, done
     check(data, random_inputs(shapes))
+
+
+@pytest.mark.parametrize(("groups", "channels"), [(2, 6), (3, 5), (5, 2), (16, 3)])
+def test_shuffled_channels_stay_last(groups, channels):
+    """A shuffle is one copy, whose parts convolutions read in place."""
+    x, total = (2, 4, 5, 7), groups * channels
+    rng = np.random.default_rng(1)
+    constants = {
+        "e": rng.uniform(-1, 1, (total, x[1], 1, 1)).astype(F),
+        "w": rng.uniform(-1, 1, (3, total // 2, 1, 1)).astype(F),
+        "v": rng.uniform(-1, 1, (3, total - total // 2, 1, 1)).astype(F),
+        "apart": np.array([x[0], groups, channels, *x[2:]], np.int64),
+        "together": np.array([x[0], total, *x[2:]], np.int64),
+        "begin": np.array([0], np.int64),
+        "half": np.array([total // 2], np.int64),
+        "end": np.array([total], np.int64),
+        "axis": np.array([1], np.int64),
+    }
+    nodes = [
+        node("Conv", ["x", "e"], ["c"]),
+        node("Reshape", ["c", "apart"], ["g"]),
+        node("Transpose", ["g"], ["t"], perm=[0, 2, 1, 3, 4]),
+        node("Reshape", ["t", "together"], ["s"]),
+        node("Slice", ["s", "begin", "half", "axis"], ["a"]),
+        node("Slice", ["s", "half", "end", "axis"], ["b"]),
+        node("Conv", ["a", "w"], ["p"]),
+        node("Conv", ["b", "v"], ["q"]),
+        node("Add", ["p", "q"], ["sum"]),
+        node("GlobalAveragePool", ["sum"], ["y"]),
+    ]
+    data, shapes = model(nodes, {"x": x}, ["y"], constants), [x]
+    done = steps(data, shapes)
+    assert done.count(": copy") == 2, done  # and the input
+    check(data, random_inputs(shapes))

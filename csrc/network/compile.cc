@@ -347,8 +347,24 @@ class Compiler {
     const Slot& x = at(node.inputs[0]);
     const Dims& shape = graph_.shape(node.output);
     std::optional<Slot> view = reshaped(x, shape);
-    if (!view) view = reshaped(dense_copy(x, row_major()), shape);
+    if (!view && joins_channels(x, shape)) {
+      view = temporary(shape, channels_last());
+      emit_copy(node.name, x, *reshaped(*view, shape_of(x)));
+    } else if (!view) {
+      view = reshaped(dense_copy(x, row_major()), shape);
+    }
     slots_[node.output] = *view;
+  }
+  // Whether x is an image whose channels lie last, in several axes: shuffled. They stay last, where the next
+  // convolution reads them.
+  static bool joins_channels(const Slot& x, const Dims& shape) {
+    const int w = x.rank - 1;
+    if (shape.size() != 4 || x.rank < 5 || x.shape[0] != shape[0] || x.shape[w - 1] != shape[2] ||
+        x.shape[w] != shape[3])
+      return false;
+    for (int d = 1; d < w - 1; ++d)
+      if (x.shape[d] > 1 && x.strides[d] == 1) return true;
+    return false;
   }
   void add(const NodeT& node, const TransposeOp& op) {
     slots_[node.output] = transposed(at(node.inputs[0]), op.perm);
