@@ -22,17 +22,17 @@ struct FloatMath {
   using IntVec = typename S::IntVec;
 
   // e^x = 2^n e^r, n counted in steps of an octave. Where lanes are permuted by a register of indices in one
-  // instruction the powers between octaves come from a table, and with that many steps e^r is a polynomial of
-  // degree 3 instead of 6: a vector of silu takes 10.8 cycles instead of 12.8 on AVX-512, 8.1 instead of 8.9
-  // on AVX2 (Zen 4, where a division takes the time of two products, a store next to them that of one and a
-  // half). Clang has no builtin for every width.
+  // instruction the powers between octaves come from a table, of one register or AVX-512's two, and with that
+  // many steps e^r is a polynomial of degree 2 or 3 instead of 5 or 6 (Zen 4, where a division takes the time
+  // of two products, a store next to them that of one and a half). Clang has no builtin for every width.
 #if defined(__AVX2__) && !defined(__clang__)
   static constexpr bool kTable = S::kLanes >= 8;
 #else
   static constexpr bool kTable = false;
 #endif
-  static constexpr int kSteps = kTable ? S::kLanes : 1;
-  static constexpr int kStepBits = kSteps == 16 ? 4 : kSteps == 8 ? 3 : 0;
+  static constexpr bool kLongTable = kTable && S::kLanes == 16;
+  static constexpr int kSteps = kLongTable ? 32 : kTable ? 8 : 1;
+  static constexpr int kStepBits = kLongTable ? 5 : kTable ? 3 : 0;
   static constexpr float kStepsPerUnit = 1.44269504088896f * kSteps;
 
   // Adding 1.5 * 2^23 rounds to an integer, n; and n + 126 - kLess octaves in the last bits of the sum are
@@ -44,13 +44,20 @@ struct FloatMath {
   static ONEBYONE_INLINE Vec power(Vec rounded) {
     const IntVec exponent = (IntVec)rounded << (23 - kStepBits);
     if constexpr (kTable) {
-      // 2^(i / 16) without its exponent, less what the last bits of n leave in the mantissa.
-      constexpr int32_t kMantissas[] = {0x000000, 0x05aac3, 0x0b95c2, 0x11c3d3, 0x1837f0, 0x1ef532,
-                                        0x25fed7, 0x2d583f, 0x3504f3, 0x3d08a4, 0x45672a, 0x4e248c,
-                                        0x5744fd, 0x60ccdf, 0x6ac0c7, 0x75257d};
-      IntVec table;
-      for (int i = 0; i < kSteps; ++i) table[i] = kMantissas[i * 16 / kSteps] - (i << (23 - kStepBits));
-      return (Vec)(exponent + __builtin_shuffle(table, (IntVec)rounded));
+      // 2^(i / 32) without its exponent, less what the last bits of n leave in the mantissa.
+      constexpr int32_t kMantissas[] = {0x000000, 0x02cd87, 0x05aac3, 0x08980f, 0x0b95c2, 0x0ea43a, 0x11c3d3,
+                                        0x14f4f0, 0x1837f0, 0x1b8d3a, 0x1ef532, 0x227043, 0x25fed7, 0x29a15b,
+                                        0x2d583f, 0x3123f6, 0x3504f3, 0x38fbaf, 0x3d08a4, 0x412c4d, 0x45672a,
+                                        0x49b9be, 0x4e248c, 0x52a81e, 0x5744fd, 0x5bfbb8, 0x60ccdf, 0x65b907,
+                                        0x6ac0c7, 0x6fe4ba, 0x75257d, 0x7a83b3};
+      const auto entry = [&](int i) { return kMantissas[i * 32 / kSteps] - (i << (23 - kStepBits)); };
+      IntVec first, second;
+      for (int i = 0; i < S::kLanes; ++i) first[i] = entry(i);
+      if constexpr (kLongTable) {
+        for (int i = 0; i < S::kLanes; ++i) second[i] = entry(S::kLanes + i);
+        return (Vec)(exponent + __builtin_shuffle(first, second, (IntVec)rounded));
+      }
+      return (Vec)(exponent + __builtin_shuffle(first, (IntVec)rounded));
     }
     return (Vec)exponent;
   }
@@ -98,30 +105,32 @@ struct FloatMath {
     return e / (1.0f + e);
   }
 
-  // x / (1 + e^-x), the exponential as above, without the table with a polynomial one degree lower: relative
-  // error 1.8e-7, one product less of ten. From x = 86 on 1 + e^-x is 1. Vectors side by side: 60 cycles of
-  // latency are more than a queue of operations hides (one after the other two take 4 to 6 % more).
+  // x / (1 + e^-x). The exponential is 2^n 2^f, f = -x log2(e) - n in steps by one product where exp takes
+  // ln2 in two parts: log2(e)'s rounding adds a relative error of 1.3e-8 x. With polynomials of 2 2^f that
+  // err by 8e-8 at most it is 4e-7 from -10 on. From x = 86 on 1 + e^-x is 1. Vectors side by side: 60 cycles
+  // of latency are more than a queue of operations hides (one after the other two take 4 to 6 % more).
   template <int kCount>
   static ONEBYONE_INLINE void silu(Vec (&x)[kCount]) {
-    Vec rounded[kCount], r[kCount], q[kCount];
+    Vec rounded[kCount], f[kCount], q[kCount];
     const auto each = [](const auto& step) __attribute__((always_inline)) {
       ONEBYONE_UNROLL
       for (int i = 0; i < kCount; ++i) step(i);
     };
-    each([&](int i) { r[i] = S::at_least(S::at_most(x[i], S::broadcast(86.0f)), S::broadcast(-89.0f)); });
-    each([&](int i) { rounded[i] = rounding() - r[i] * kStepsPerUnit; });
-    each([&](int i) { r[i] = remainder(-r[i], rounded[i] - rounding()); });
-    if constexpr (kTable) {
-      each([&](int i) { q[i] = r[i] * 3.3336465e-1f + 1.0001566f; });
-      each([&](int i) { q[i] = q[i] * r[i] + 2.0f; });
-      each([&](int i) { q[i] = q[i] * r[i] + 2.0f; });
+    each([&](int i) { f[i] = S::at_least(S::at_most(x[i], S::broadcast(86.0f)), S::broadcast(-89.0f)); });
+    each([&](int i) { rounded[i] = rounding() - f[i] * kStepsPerUnit; });
+    each([&](int i) { f[i] = (rounding() - rounded[i]) - f[i] * kStepsPerUnit; });
+    if constexpr (kLongTable) {
+      each([&](int i) { q[i] = f[i] * 4.69188956e-4f + 4.33223340e-2f; });
+    } else if constexpr (kTable) {
+      each([&](int i) { q[i] = f[i] * 2.1679258e-4f + 7.5082523e-3f; });
+      each([&](int i) { q[i] = q[i] * f[i] + 1.73286802e-1f; });
     } else {
-      each([&](int i) { q[i] = r[i] * 1.6595297e-2f + 8.383086e-2f; });
-      each([&](int i) { q[i] = q[i] * r[i] + 3.3335150e-1f; });
-      each([&](int i) { q[i] = q[i] * r[i] + 9.9997789e-1f; });
-      each([&](int i) { q[i] = q[i] * r[i] + 1.9999994f; });
-      each([&](int i) { q[i] = q[i] * r[i] + 2.0000001f; });
+      each([&](int i) { q[i] = f[i] * 2.65529443e-3f + 1.93510827e-2f; });
+      each([&](int i) { q[i] = q[i] * f[i] + 1.11014265e-1f; });
+      each([&](int i) { q[i] = q[i] * f[i] + 4.80442394e-1f; });
+      each([&](int i) { q[i] = q[i] * f[i] + 1.38629393f; });
     }
+    each([&](int i) { q[i] = q[i] * f[i] + 2.0f; });
     each([&](int i) { x[i] = x[i] / (1.0f + q[i] * power(rounded[i])); });
   }
 
