@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import cuda_emulated
+import onebyone as ob
 from helpers import GPU_EPS
 
 
@@ -33,6 +34,14 @@ def emulated():
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240229)
+
+
+@pytest.fixture
+def restore_precision():
+    """For tests that call ``ob.set_precision``."""
+    before = ob.get_precision()
+    yield
+    ob.set_precision(before)
 
 
 @pytest.fixture(params=["NCHW", "NHWC"])

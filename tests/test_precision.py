@@ -10,11 +10,7 @@ from helpers import FLOAT32, run_python, to_layout, uniform
 PRINT_PRECISION = "import onebyone as ob; print(ob.get_precision())"
 
 
-@pytest.fixture(autouse=True)
-def restore_precision():
-    before = ob.get_precision()
-    yield
-    ob.set_precision(before)
+pytestmark = pytest.mark.usefixtures("restore_precision")
 
 
 def test_set_and_get():

@@ -6,12 +6,7 @@ import pytest
 from helpers import FLOAT32, uniform
 from onebyone import nn
 
-
-@pytest.fixture(autouse=True)
-def restore_precision():
-    before = ob.get_precision()
-    yield
-    ob.set_precision(before)
+pytestmark = pytest.mark.usefixtures("restore_precision")
 
 
 def relative_rms(y, expected):
