@@ -12,6 +12,7 @@
 
 #include "conv/algorithm.h"
 #include "conv/packing.h"
+#include "conv/tasks.h"
 #include "conv/visible_taps.h"
 #include "core/aligned_buffer.h"
 #include "core/int_math.h"

@@ -11,6 +11,7 @@
 
 #include "conv/algorithm.h"
 #include "conv/packing.h"
+#include "conv/tasks.h"
 #include "conv/visible_taps.h"
 #include "conv/window_table.h"
 #include "core/aligned_buffer.h"

@@ -21,6 +21,7 @@
 #include "conv/algorithm.h"
 #include "conv/exact_fallback.h"
 #include "conv/packing.h"
+#include "conv/tasks.h"
 #include "conv/window_table.h"
 #include "core/aligned_buffer.h"
 #include "core/int_math.h"

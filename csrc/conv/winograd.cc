@@ -18,6 +18,7 @@
 #include "conv/algorithm.h"
 #include "conv/exact_fallback.h"
 #include "conv/packing.h"
+#include "conv/tasks.h"
 #include "conv/winograd_tiles.h"
 #include "core/aligned_buffer.h"
 #include "core/int_math.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "conv/tasks.h"
 #include "core/aligned_buffer.h"
 #include "core/int_math.h"
 #include "core/parallel.h"

@@ -21,11 +21,14 @@ std::vector<T> inputs() {
   return v;
 }
 
-// gelu computes e^(-v^2 / 2): the rounding of v^2 is magnified v^2 / 2 times. Factors of v may have
-// underflown before they meet it: 1 / (1 + e^-v) of silu is lost where e^-v overflows.
+// gelu computes e^(-v^2 / 2): the rounding of v^2 is magnified v^2 / 2 times. silu computes 2^(-v log2(e))
+// with log2(e) in one part, and rounds the product where there is no FMA. Factors of v may have underflown
+// before they meet it: 1 / (1 + e^-v) of silu is lost where e^-v overflows.
 template <class T>
 double bound(const Activation& activation, double v, double exact) {
-  const double units = activation.kind == ActivationKind::kGelu ? 8 + v * v : 8;
+  double units = 8;
+  if (activation.kind == ActivationKind::kGelu) units += v * v;
+  if (activation.kind == ActivationKind::kSilu) units += std::abs(v) / 2;
   return units * kEps<T> * std::abs(exact) +
          (1 + std::abs(v)) * static_cast<double>(std::numeric_limits<T>::min());
 }

@@ -1,5 +1,5 @@
-// conv/plan.h: the pieces of a plan (split_k, split_tasks, task_range, useful_threads), make_plan's promises,
-// its text. What the tuned constants choose is left open.
+// conv/plan.h: useful_threads, make_plan's promises, its text; conv/tasks.h. What the tuned constants choose is
+// left open.
 #include "conv/plan.h"
 
 #include <gtest/gtest.h>
@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <tuple>
 
+#include "conv/tasks.h"
 #include "core/int_math.h"
 #include "cpu/isa.h"
 
