@@ -1,5 +1,5 @@
-// conv/tasks.h - how a convolution's sums are cut into blocks and its output into tasks for threads. Called by
-// the algorithms and by network/chain.cc. Pure arithmetic on sizes. Does not touch data.
+// conv/tasks.h - how a convolution's sums are cut into blocks and its output into tasks for threads. Called
+// by the algorithms and by network/chain.cc. Pure arithmetic on sizes. Does not touch data.
 #pragma once
 
 #include <cstdint>

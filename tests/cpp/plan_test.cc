@@ -1,5 +1,5 @@
-// conv/plan.h: useful_threads, make_plan's promises, its text; conv/tasks.h. What the tuned constants choose is
-// left open.
+// conv/plan.h: useful_threads, make_plan's promises, its text; conv/tasks.h. What the tuned constants choose
+// is left open.
 #include "conv/plan.h"
 
 #include <gtest/gtest.h>
