@@ -21,11 +21,23 @@ bool verbose() {
   return on;
 }
 
+// A vector is no wider than the channels: what AVX-512 does lane by lane is a vector of AVX2 (8
+// channels @112x112: 2.6 to 0.03 ms).
+template <class T>
+const Kernels<T>& kernels_within(int64_t channels, const Kernels<T>& widest) {
+  for (const RunnableIsa& isa : runnable_isas()) {
+    const Kernels<T>& kernels = kernels_of<T>(*isa.kernels);
+    if (isa.listed && kernels.lanes < widest.lanes && kernels.lanes <= channels) return kernels;
+  }
+  return widest;
+}
+
 template <class T>
 ConvAlgorithmPtr<T> make_narrow(const ConvProblem& problem, const ConvPlan& plan, const Kernels<T>& kernels,
                                 const ConvWeights<T>& weights) {
-  return problem.layout == Layout::kNhwc ? make_depthwise<T>(problem, plan, kernels, weights)
-                                         : make_depthwise_nchw<T>(problem, kernels, weights);
+  if (problem.layout == Layout::kNchw) return make_depthwise_nchw<T>(problem, kernels, weights);
+  const bool few = problem.geometry.group_ic() == 1 && plan.nc < kernels.lanes;
+  return make_depthwise<T>(problem, plan, few ? kernels_within(plan.nc, kernels) : kernels, weights);
 }
 
 template <class T>
