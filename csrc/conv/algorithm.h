@@ -1,6 +1,7 @@
 // conv/algorithm.h - what every convolution algorithm is: prepared once from the weights, then run.
-// Implemented by implicit_gemm_nhwc.cc, implicit_gemm_nchw.cc, few_channels.cc, strassen.cc, winograd.cc,
-// winograd_rows.cc, depthwise.cc, depthwise_nchw.cc, dot.cc, reference.cc; owned by Conv2d (conv2d.h).
+// Implemented by implicit_gemm_nhwc.cc, implicit_gemm_nchw.cc, few_channels.cc, few_outputs.cc, strassen.cc,
+// winograd.cc, winograd_rows.cc, depthwise.cc, depthwise_nchw.cc, dot.cc, reference.cc; owned by Conv2d
+// (conv2d.h).
 #pragma once
 
 #include <functional>
@@ -82,6 +83,9 @@ ConvAlgorithmPtr<T> make_implicit_gemm_nchw(const ConvProblem&, const ConvPlan&,
                                             const ConvWeights<T>&);
 template <class T>
 ConvAlgorithmPtr<T> make_few_channels(const ConvProblem&, const Kernels<T>&, const ConvWeights<T>&);
+template <class T>
+ConvAlgorithmPtr<T> make_few_outputs(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
+                                     const ConvWeights<T>&);
 template <class T>
 ConvAlgorithmPtr<T> make_depthwise(const ConvProblem&, const ConvPlan&, const Kernels<T>&,
                                    const ConvWeights<T>&);

@@ -63,6 +63,7 @@ ConvAlgorithmPtr<T> make_algorithm(const std::string& op, const ConvProblem& pro
     default:
       if (plan.dot) return make_dot<T>(problem, kernels, weights);
       if (plan.narrow_groups) return make_narrow(problem, plan, kernels, weights);
+      if (plan.few_outputs) return make_few_outputs<T>(problem, plan, kernels, weights);
       if (plan.few_channels) return make_few_channels<T>(problem, kernels, weights);
       return problem.layout == Layout::kNhwc ? make_implicit_gemm_nhwc<T>(problem, plan, kernels, weights)
                                              : make_implicit_gemm_nchw<T>(problem, plan, kernels, weights);

@@ -224,6 +224,13 @@ double visible_share(const ConvGeometry& g, Layout layout) {
 }
 
 double estimate_cycles(const ConvProblem& problem, const ConvPlan& plan) {
+  if (plan.few_outputs) {
+    ConvProblem columns = problem;
+    columns.geometry = column_geometry(problem.geometry);
+    ConvPlan products = plan;
+    products.few_outputs = false;
+    return estimate_cycles(columns, products);
+  }
   if (problem.geometry.macs() == 0) return 0;
   switch (plan.algorithm) {
     case Algorithm::kWinograd:

@@ -27,6 +27,8 @@ constexpr double kPaddedImages = 16;
 constexpr int64_t kPaddedPixels = 16 * 1024;
 // With more channels packing them for the GEMM is little against the products. What a window spans.
 constexpr int64_t kFewChannels = 4, kWindowBytes = 512 * 1024;
+// Output channels and the cycles of adding a product of theirs.
+constexpr int64_t kFewOutputs = 8, kAddCycles = 2;
 // 2 us of one core: a team that is awake starts and ends in one.
 constexpr double kCyclesPerThread = 6000;
 // What estimates are printed in: milliseconds of one core at 3 GHz.
@@ -74,6 +76,18 @@ bool padding_fits(const ConvGeometry& g, Layout layout) {
   return layout == Layout::kNhwc ||
          rows * columns <= kPaddedImages * static_cast<double>(std::max(g.ih * g.iw, kPaddedPixels));
 }
+
+// Whether a row's taps side by side fill vectors that a few output channels leave empty: at least half of the
+// products are saved, and more cycles than adding the taps takes.
+bool has_few_outputs(const ConvProblem& problem, int64_t lanes) {
+  const ConvGeometry& g = problem.geometry;
+  if (problem.layout != Layout::kNhwc || problem.role == ConvRole::kStage || g.groups != 1 || g.kw == 1 ||
+      g.stride.w != 1 || g.oc < 1 || g.oc > kFewOutputs)
+    return false;
+  const int64_t vectors = g.kw * ceil_div(g.oc, lanes), together = ceil_div(g.kw * g.oc, lanes);
+  return 2 * together <= vectors && g.kh * g.ic * (vectors - together) >= kAddCycles * g.kw * g.oc;
+}
+
 bool has_few_channels(const ConvProblem& problem) {
   const ConvGeometry& g = problem.geometry;
   const double columns = static_cast<double>(g.iw + g.pad.left + g.pad.right);
@@ -349,11 +363,26 @@ ConvPlan make_plan(const std::string& op, const ConvProblem& problem, const Kern
       } else if (has_few_channels(problem)) {
         plan.few_channels = true;
         plan.mr = is_double ? kernels.f64.window_mr : kernels.f32.window_mr;
+      } else if (has_few_outputs(problem, plan.lanes)) {
+        ConvProblem columns = problem;
+        columns.geometry = column_geometry(problem.geometry);
+        plan.few_outputs = true;
+        plan_direct(columns, plan);
       } else {
         plan_direct(problem, plan);
       }
   }
   return plan;
+}
+
+ConvGeometry column_geometry(const ConvGeometry& g) {
+  ConvGeometry column = g;
+  column.oc = g.oc * g.kw;
+  column.ow = g.iw;
+  column.kw = 1;
+  column.pad.left = column.pad.right = 0;
+  column.dilation.w = 1;
+  return column;
 }
 
 std::string describe(const ConvGeometry& g, Layout layout) {
@@ -391,6 +420,7 @@ std::string describe(const ConvGeometry& asked, const ConvProblem& problem, cons
     if (plan.filter_rows) text << " rows";
     if (plan.visible_only) text << " visible-taps";
     if (plan.dot) text << " dot";
+    if (plan.few_outputs) text << " few-outputs";
     if (plan.few_channels) text << " few-channels";
     if (plan.narrow_groups) text << " grouped";
   }

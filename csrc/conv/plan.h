@@ -61,12 +61,16 @@ struct ConvPlan {
   bool dot = false;            // 1x1 from one pixel to one: dot products with the weights as they are
   bool narrow_groups = false;  // the depthwise kernels serve groups of a few channels
   bool few_channels = false;   // NCHW: an image of a few channels, by bands (few_channels.cc)
+  bool few_outputs = false;    // NHWC: taps along a row are output channels (few_outputs.cc)
   bool filter_rows = false;    // NHWC: a row of the filter is one run of products (window_table.h)
   bool visible_only = false;   // GEMMs: taps in the padding are left out (visible_taps.h)
 
   // Images are read where they lie, channels last or not.
   bool any_strides() const { return space_to_depth || along_rows; }
 };
+
+// What few_outputs.cc multiplies: the taps along a row of the filter are output channels.
+ConvGeometry column_geometry(const ConvGeometry& g);
 
 // Rows of the image that the window of an output spans.
 inline int64_t window_rows(const ConvGeometry& g) { return (g.kh - 1) * g.dilation.h + 1; }

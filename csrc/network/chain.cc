@@ -25,7 +25,7 @@ template <class T>
 bool Chain<T>::by_pixels(const ConvPlan& plan) {
   if (plan.algorithm == Algorithm::kWinograd) return plan.along_rows;
   return (plan.algorithm == Algorithm::kGemm || plan.algorithm == Algorithm::kDirect) && !plan.dot &&
-         !plan.narrow_groups;
+         !plan.narrow_groups && !plan.few_outputs;
 }
 template <class T>
 bool Chain<T>::by_rows(const ConvPlan& plan) {

@@ -77,6 +77,15 @@ const std::vector<ConvCase> kFewChannels = {
     {{1, 1, 1, 50}, {12, 1, 1, 9}, {1, 2}, AutoPadding::kSame},
     {{1, 3, 50, 5}, {5, 3, 7, 7}, {1, 1}, Edges{3, 3, 3, 3}},
 };
+// As the last layers of networks: taps of a row side by side in a vector, several bands, a residual's rows.
+const std::vector<ConvCase> kFewOutputs = {
+    {{1, 19, 37, 45}, {3, 19, 9, 9}, {1, 1}, Edges{4, 4, 4, 4}},
+    {{2, 33, 13, 70}, {1, 33, 5, 5}, {1, 1}, AutoPadding::kSame},
+    {{1, 24, 11, 9}, {2, 24, 3, 4}, {2, 1}, Edges{1, 0, 3, 1}, {1, 2}},
+    {{1, 40, 6, 5}, {1, 40, 4, 9}, {1, 1}, Edges{2, 3, 9, 9}, {2, 1}},  // windows of padding alone
+    {{1, 64, 130, 3}, {4, 64, 1, 7}, {3, 1}, Edges{0, 0, 3, 3}},
+    {{2, 512, 5, 6}, {1, 512, 3, 3}, {1, 1}, Edges{1, 1, 1, 1}},
+};
 // Taps that see padding alone, for all outputs or for some: filters that become 1x1, lose a row or a column,
 // are different ones for every row, in groups, of several blocks of k and of pixels.
 const std::vector<ConvCase> kHiddenTaps = {
@@ -265,6 +274,7 @@ TYPED_TEST_SUITE(Convolution, RealTypes);
 TYPED_TEST(Convolution, PointwiseAgreesWithReference) { this->compare_all(kPointwise); }
 TYPED_TEST(Convolution, WindowsAgreeWithReference) { this->compare_all(kWindows); }
 TYPED_TEST(Convolution, FewChannelsAgreeWithReference) { this->compare_all(kFewChannels); }
+TYPED_TEST(Convolution, FewOutputsAgreeWithReference) { this->compare_all(kFewOutputs); }
 TYPED_TEST(Convolution, HiddenTapsAgreeWithReference) { this->compare_all(kHiddenTaps); }
 TYPED_TEST(Convolution, EmptyAgreesWithReference) { this->compare_all(kEmpty); }
 
@@ -277,6 +287,9 @@ TYPED_TEST(Convolution, WindowsSameBitsForAnyThreads) {
 }
 TYPED_TEST(Convolution, FewChannelsSameBitsForAnyThreads) {
   this->same_bits({{2, 3, 83, 75}, {37, 3, 7, 7}, {2, 2}, Edges{3, 3, 3, 3}});
+}
+TYPED_TEST(Convolution, FewOutputsSameBitsForAnyThreads) {
+  this->same_bits({{2, 37, 83, 75}, {3, 37, 7, 7}, {1, 1}, Edges{3, 3, 3, 3}});
 }
 TYPED_TEST(Convolution, PixelSameBitsForAnyThreads) {
   this->same_bits({{3, 1031, 1, 1}, {1500, 1031, 1, 1}});
