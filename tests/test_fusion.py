@@ -322,3 +322,19 @@ def test_shuffled_channels_stay_last(groups, channels):
     done = steps(data, shapes)
     assert done.count(": copy") == 2, done  # and the input
     check(data, random_inputs(shapes))
+
+
+def test_mish_is_one_step():
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("Softplus", ["c"], ["p"]),
+        node("Tanh", ["p"], ["t"]),
+        node("Mul", ["c", "t"], ["m"]),
+        node("GlobalAveragePool", ["m"], ["y"]),
+    ]
+    w = np.random.default_rng(1).uniform(-9, 9, (9, 4, 1, 1)).astype(F)
+    data, shapes = model(nodes, {"x": (2, 4, 5, 7)}, ["y"], {"w": w}), [(2, 4, 5, 7)]
+    done = steps(data, shapes)
+    assert done.count("unary") == 1, done
+    assert "binary" not in done, done
+    check(data, random_inputs(shapes))

@@ -39,7 +39,8 @@ constexpr Named<UnaryKind> kUnary[] = {
     {"exp", UnaryKind::kExp},     {"log", UnaryKind::kLog},           {"sqrt", UnaryKind::kSqrt},
     {"erf", UnaryKind::kErf},     {"floor", UnaryKind::kFloor},       {"ceil", UnaryKind::kCeil},
     {"round", UnaryKind::kRound}, {"sin", UnaryKind::kSin},           {"cos", UnaryKind::kCos},
-    {"elu", UnaryKind::kElu},     {"softplus", UnaryKind::kSoftplus}, {"reciprocal", UnaryKind::kReciprocal}};
+    {"elu", UnaryKind::kElu},     {"softplus", UnaryKind::kSoftplus}, {"reciprocal", UnaryKind::kReciprocal},
+    {"mish", UnaryKind::kMish}};
 constexpr Named<BinaryKind> kBinary[] = {{"add", BinaryKind::kAdd}, {"sub", BinaryKind::kSub},
                                          {"mul", BinaryKind::kMul}, {"div", BinaryKind::kDiv},
                                          {"max", BinaryKind::kMax}, {"min", BinaryKind::kMin},

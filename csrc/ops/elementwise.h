@@ -26,7 +26,8 @@ enum class UnaryKind : int32_t {
   kSin,
   kCos,
   kSoftplus,
-  kElu,  // alpha = 1
+  kElu,   // alpha = 1
+  kMish,  // v tanh(softplus(v))
 };
 
 // In all of these the views have out's rank and shape, and out is not broadcast. out may be the very memory

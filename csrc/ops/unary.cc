@@ -1,5 +1,7 @@
 // unary.cc - UnaryKind of elementwise.h. Plain loops for the compiler's vectors of the baseline: these are
-// rare in networks, and most wait for memory or libm. Compiled with -fno-math-errno.
+// rare in networks, and most wait for memory or libm. Those that networks have as activations are made of the
+// kernels' own (mish, 64 channels @80x80: 8.2 to 1.5 ms). Compiled with -fno-math-errno.
+#include <algorithm>
 #include <cmath>
 
 #include "ops/elementwise.h"
@@ -17,8 +19,57 @@ void map(const Runs<T, 1>& runs, F f) {
   }
 }
 
+// out = f(v, activation(g(v))), a piece in L1 at a time.
+template <class T, class G, class F>
+void map_activated(const Runs<T, 1>& runs, const Kernels<T>& kernels, ActivationKind activation, G g, F f) {
+  constexpr int64_t kPiece = 256;
+  T y[kPiece];
+  for (int64_t r = 0; r < runs.rows; ++r)
+    for (int64_t at = 0; at < runs.n; at += kPiece) {
+      const T* const x = runs.in[0].data + r * runs.in[0].row + at;
+      T* const out = runs.out + r * runs.out_row + at;
+      const int64_t n = std::min(kPiece, runs.n - at);
+      for (int64_t i = 0; i < n; ++i) y[i] = g(x[i]);
+      kernels.activate({.kind = activation}, y, y, n);
+      for (int64_t i = 0; i < n; ++i) out[i] = f(x[i], y[i]);
+    }
+}
+
+// log(1 + u) = 2 artanh(z) for z = u / (2 + u) in [0, 1/3]: what the next term of the series would add is
+// less than the type's rounding error.
 template <class T>
-void apply(UnaryKind kind, const Runs<T, 1>& runs) {
+T log_one_plus(T z) {
+  constexpr int kTerms = sizeof(T) == 4 ? 8 : 17;
+  const T square = z * z;
+  T sum = 0;
+  for (int k = kTerms; k-- > 0;) sum = sum * square + T(1) / T(2 * k + 1);
+  return 2 * z * sum;
+}
+
+// Both with s = sigmoid(-|v|) = u / (1 + u) for u = exp(-|v|), which neither overflows nor cancels.
+template <class T>
+T negative_magnitude(T v) {
+  return -std::abs(v);
+}
+template <class T>
+T softplus(T v, T s) {
+  return log_one_plus(s / (2 - s)) + (v > 0 || v != v ? v : T(0));
+}
+// tanh(log(1 + e)) = ((1 + e)^2 - 1) / ((1 + e)^2 + 1) for e = exp(v), divided by (1 + e)^2 with s or 1 - s.
+template <class T>
+T mish(T v, T s) {
+  const T below = s * (2 - s) / (1 + (1 - s) * (1 - s)), above = (1 - s * s) / (1 + s * s);
+  const T factor = v < 0 ? below : above;
+  return factor == 0 ? T(0) : v * factor;
+}
+// exp(v) - 1 with h = tanh(v / 2), for v <= 0.
+template <class T>
+T elu(T v, T h) {
+  return v > 0 ? v : 2 * h / (1 - h);
+}
+
+template <class T>
+void apply(UnaryKind kind, const Runs<T, 1>& runs, const Kernels<T>& kernels) {
   switch (kind) {
     case UnaryKind::kAbs: return map(runs, [](T v) { return std::abs(v); });
     case UnaryKind::kNeg: return map(runs, [](T v) { return -v; });
@@ -33,20 +84,24 @@ void apply(UnaryKind kind, const Runs<T, 1>& runs) {
     case UnaryKind::kRound: return map(runs, [](T v) { return std::nearbyint(v); });
     case UnaryKind::kSin: return map(runs, [](T v) { return std::sin(v); });
     case UnaryKind::kCos: return map(runs, [](T v) { return std::cos(v); });
-    case UnaryKind::kSoftplus:  // log(1 + e^v): nothing overflows, nothing cancels
-      return map(runs, [](T v) { return std::log1p(std::exp(-std::abs(v))) + (v > 0 || v != v ? v : T(0)); });
-    case UnaryKind::kElu: return map(runs, [](T v) { return v > 0 ? v : std::expm1(v); });
+    case UnaryKind::kSoftplus:
+      return map_activated(runs, kernels, ActivationKind::kSigmoid, negative_magnitude<T>, softplus<T>);
+    case UnaryKind::kMish:
+      return map_activated(runs, kernels, ActivationKind::kSigmoid, negative_magnitude<T>, mish<T>);
+    case UnaryKind::kElu:
+      return map_activated(
+          runs, kernels, ActivationKind::kTanh, [](T v) { return v > 0 ? T(0) : v / 2; }, elu<T>);
   }
 }
 
 }  // namespace
 
 template <class T>
-void unary(UnaryKind kind, const TensorView<const T>& x, const TensorView<T>& out, const Kernels<T>&,
+void unary(UnaryKind kind, const TensorView<const T>& x, const TensorView<T>& out, const Kernels<T>& kernels,
            int threads) {
   const bool costly = kind != UnaryKind::kAbs && kind != UnaryKind::kNeg && kind != UnaryKind::kSign;
   for_each_run<false, T, 1>(loops_over(out, {&x}), {x.data}, out.data, costly ? kCostlyGrain : kCheapGrain,
-                            threads, [kind](const Runs<T, 1>& runs) { apply(kind, runs); });
+                            threads, [&, kind](const Runs<T, 1>& runs) { apply(kind, runs, kernels); });
 }
 
 template void unary(UnaryKind, const TensorView<const float>&, const TensorView<float>&,

@@ -27,9 +27,10 @@ double exactly(BinaryKind kind, double a, double b) {
 }
 
 constexpr UnaryKind kUnaries[] = {
-    UnaryKind::kAbs,   UnaryKind::kNeg,        UnaryKind::kSign, UnaryKind::kExp,      UnaryKind::kLog,
-    UnaryKind::kSqrt,  UnaryKind::kReciprocal, UnaryKind::kErf,  UnaryKind::kFloor,    UnaryKind::kCeil,
-    UnaryKind::kRound, UnaryKind::kSin,        UnaryKind::kCos,  UnaryKind::kSoftplus, UnaryKind::kElu};
+    UnaryKind::kAbs,   UnaryKind::kNeg,      UnaryKind::kSign,       UnaryKind::kExp,
+    UnaryKind::kLog,   UnaryKind::kSqrt,     UnaryKind::kReciprocal, UnaryKind::kErf,
+    UnaryKind::kFloor, UnaryKind::kCeil,     UnaryKind::kRound,      UnaryKind::kSin,
+    UnaryKind::kCos,   UnaryKind::kSoftplus, UnaryKind::kElu,        UnaryKind::kMish};
 
 double exactly(UnaryKind kind, double v) {
   switch (kind) {
@@ -48,6 +49,7 @@ double exactly(UnaryKind kind, double v) {
     case UnaryKind::kCos: return std::cos(v);
     case UnaryKind::kSoftplus: return std::isinf(v) ? (v > 0 ? v : 0) : v > 30 ? v : std::log1p(std::exp(v));
     case UnaryKind::kElu: return v > 0 ? v : std::expm1(v);
+    case UnaryKind::kMish: return std::isinf(v) ? (v > 0 ? v : 0) : v * std::tanh(std::log1p(std::exp(v)));
   }
   return NAN;
 }

@@ -41,6 +41,7 @@ class Patterns:
             ("hardswish", 1.0, self._hard_sigmoid),
             ("hardswish", 1 / 6, self._clipped),
             ("gelu", 0.5, self._one_plus_erf),
+            ("mish", 1.0, self._tanh_of_softplus),
         ):
             if len(factors) == 2 and _near(number, constant):
                 for x, other in (factors, factors[::-1]):
@@ -87,6 +88,11 @@ class Patterns:
         node = self._inner(name, "Sigmoid")
         return node.inputs[0] if node else None
 
+    def _tanh_of_softplus(self, name: str) -> str | None:
+        tanh = self._inner(name, "Tanh")
+        node = self._inner(tanh.inputs[0], "Softplus") if tanh else None
+        return node.inputs[0] if node else None
+
     def _hard_sigmoid(self, name: str) -> str | None:
         node = self._inner(name, "HardSigmoid")
         if node and _near(node.float("alpha", 0.2), 1 / 6) and node.float("beta", 0.5) == 0.5:
@@ -130,6 +136,6 @@ def _near(number: float, wanted: float) -> bool:
 
 def _activation(kind: str) -> Emitter:
     def emit(g, x):
-        return g.activation(x, kind)
+        return g.unary(x, kind) if kind == "mish" else g.activation(x, kind)
 
     return emit

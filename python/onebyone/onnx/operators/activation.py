@@ -158,7 +158,7 @@ def mish(node: Node) -> Emitter:
     """x * tanh(softplus(x)). Misra, arXiv 1908.08681."""
 
     def emit(g, x):
-        return g.binary(x, g.activation(g.unary(x, "softplus"), "tanh"), "mul")
+        return g.unary(x, "mish")
 
     return emit
 
