@@ -324,6 +324,28 @@ def test_shuffled_channels_stay_last(groups, channels):
     check(data, random_inputs(shapes))
 
 
+@pytest.mark.parametrize("mode", ["CRD", "DCR"])
+def test_pixels_from_channels_stay_channels_last(mode):
+    """Depth to space is one copy, which the next convolution reads in place."""
+    x, channels = (2, 4, 5, 7), 9
+    rng = np.random.default_rng(1)
+    constants = {
+        "e": rng.uniform(-1, 1, (channels * 4, x[1], 1, 1)).astype(F),
+        "w": rng.uniform(-1, 1, (3, channels, 3, 3)).astype(F),
+    }
+    nodes = [
+        node("Conv", ["x", "e"], ["c"]),
+        node("DepthToSpace", ["c"], ["s"], blocksize=2, mode=mode),
+        node("Relu", ["s"], ["r"]),
+        node("Conv", ["r", "w"], ["z"]),
+        node("GlobalAveragePool", ["z"], ["y"]),
+    ]
+    data, shapes = model(nodes, {"x": x}, ["y"], constants), [x]
+    done = steps(data, shapes)
+    assert done.count(": copy") == 2, done  # and the input
+    check(data, random_inputs(shapes))
+
+
 def test_mish_is_one_step():
     nodes = [
         node("Conv", ["x", "w"], ["c"]),

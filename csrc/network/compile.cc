@@ -15,6 +15,12 @@
 #include "network/steps.h"
 
 namespace onebyone {
+namespace {
+
+// Fewer are an image that is done, rather than one that the next convolution reads.
+constexpr int64_t kManyChannels = 8;
+
+}  // namespace
 
 template <class T>
 class Compiler {
@@ -347,7 +353,7 @@ class Compiler {
     const Slot& x = at(node.inputs[0]);
     const Dims& shape = graph_.shape(node.output);
     std::optional<Slot> view = reshaped(x, shape);
-    if (!view && joins_channels(x, shape)) {
+    if (!view && (joins_channels(x, shape) || joins_pixels(x, shape))) {
       view = temporary(shape, channels_last());
       emit_copy(node.name, x, *reshaped(*view, shape_of(x)));
     } else if (!view) {
@@ -365,6 +371,14 @@ class Compiler {
     for (int d = 1; d < w - 1; ++d)
       if (x.shape[d] > 1 && x.strides[d] == 1) return true;
     return false;
+  }
+  // Whether it is depth to space of an image whose channels lie last. They stay last, unless they are as few
+  // as the network's result has, whose copy would be a second one.
+  static bool joins_pixels(const Slot& x, const Dims& shape) {
+    if (shape.size() != 4 || x.rank != 6 || x.shape[0] != shape[0] || x.shape[1] != shape[1] ||
+        x.shape[2] * x.shape[3] != shape[2] || x.shape[4] * x.shape[5] != shape[3])
+      return false;
+    return shape[1] >= kManyChannels && (x.strides[1] == 1 || x.strides[3] == 1 || x.strides[5] == 1);
   }
   void add(const NodeT& node, const TransposeOp& op) {
     slots_[node.output] = transposed(at(node.inputs[0]), op.perm);
