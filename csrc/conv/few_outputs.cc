@@ -1,5 +1,5 @@
-// few_outputs.cc - convolution to a few channels, channels last. Called through conv2d.cc; calls the
-// channels- last GEMM. A register tile is a vector of output channels wide, most of which one to eight
+// few_outputs.cc - convolution to a few channels, channels last. Called through conv2d.cc; calls the GEMM of
+// implicit_gemm_nhwc.cc. A register tile is a vector of output channels wide, most of which one to eight
 // channels leave empty. So the taps of a row of the filter become output channels of a convolution of kh x 1,
 //
 //   z[row][column][s, o] = sum over r and channels of x * w[o][.][r][s]
