@@ -11,7 +11,7 @@ namespace {
 // 2 MB MobileNet v2 takes 22 % more (AVX2 11 %) and EfficientNet-B0 10 % (6 %).
 constexpr int64_t kChainFrom = 1 << 20;
 // By Winograd the convolution before costs less, but its image goes to memory and back. It must save as much:
-// 3 -> 512 -> 64 at 256x256 (estimated at 1.27) takes 56 ms as a chain and 64 apart.
+// 3 -> 512 -> 64 at 256x256 (estimated at 1.27) takes 56 ms as a chain of direct products and 64 apart.
 constexpr double kWinogradSaves = 1.3;
 // The least of an image that a 1x1 convolution reads scaled, as for chains. DenseNet-121 takes 3 % less (one
 // thread and two; at 480x480 two threads 10 %), with 256 KB 2 %, with 2 MB nothing.
