@@ -91,8 +91,9 @@ ConvAlgorithmPtr<T> make_depthwise(const ConvProblem&, const ConvPlan&, const Ke
                                    const ConvWeights<T>&);
 template <class T>
 ConvAlgorithmPtr<T> make_depthwise_nchw(const ConvProblem&, const Kernels<T>&, const ConvWeights<T>&);
-// What convolves one image by plain products: prepared when the first comes that has infinities or NaN, from
-// weights made of the transformed ones.
+// What convolves by plain products what infinities, NaN or overflows would spread in: prepared when the first
+// image comes that has them, from weights made of the transformed ones; along rows, where they are few, at
+// once.
 template <class T>
 using MakeExact = std::function<ConvAlgorithmPtr<T>(const ConvWeights<T>&)>;
 template <class T>

@@ -81,15 +81,8 @@ bool leaves_taps_out(Algorithm algorithm) {
          algorithm == Algorithm::kDepthwise;
 }
 
-std::array<int64_t, 4> shape_of(const auto& weight) {
-  return {weight.batch, weight.channels, weight.height, weight.width};
-}
-
-}  // namespace
-
 template <class T>
-ConvProblem Conv2d<T>::problem_of(const ConvSpec& spec, const std::array<int64_t, 4>& weight) {
-  const ConvGeometry asked = geometry_of(spec, weight);
+ConvProblem problem_for(const ConvSpec& spec, const ConvGeometry& asked) {
   ConvProblem problem{.geometry = leaves_taps_out(spec.algorithm) ? without_hidden_taps(asked) : asked,
                       .layout = spec.layout,
                       .algorithm = spec.algorithm,
@@ -104,10 +97,18 @@ ConvProblem Conv2d<T>::problem_of(const ConvSpec& spec, const std::array<int64_t
   return problem;
 }
 
+}  // namespace
+
+template <class T>
+ConvProblem Conv2d<T>::problem_of(const ConvSpec& spec, const std::array<int64_t, 4>& weight) {
+  return problem_for<T>(spec, geometry_of(spec, weight));
+}
+
 template <class T>
 Conv2d<T>::Conv2d(const ConvSpec& spec, const ConvWeights<T>& weights, const KernelTable& kernels)
-    : asked_(geometry_of(spec, shape_of(weights.weight))),
-      problem_(problem_of(spec, shape_of(weights.weight))),
+    : asked_(geometry_of(spec, {weights.weight.batch, weights.weight.channels, weights.weight.height,
+                                weights.weight.width})),
+      problem_(problem_for<T>(spec, asked_)),
       plan_(make_plan(spec.op, problem_, kernels)),
       useful_threads_(onebyone::useful_threads(problem_, plan_, kMaxThreads)),
       algorithm_(make_algorithm(spec.op, problem_, plan_,

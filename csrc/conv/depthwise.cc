@@ -40,7 +40,7 @@ class Depthwise final : public ConvAlgorithm<T> {
     // Where a window of a few vectors of channels fits L1 they do all rows before the next vectors: each row
     // is fetched from L2 once and not for each window (384 channels @14x14: 0.0139 to 0.0124 ms, AVX2 0.024
     // to 0.019). Else all channels do two rows before the next rows.
-    const int64_t rows = (g_.kh - 1) * g_.dilation.h + 1 + g_.stride.h;
+    const int64_t rows = window_rows(g_) + g_.stride.h;
     const int64_t fit = kWindowBytes / std::max<int64_t>(rows * g_.iw * lane_bytes, 1);
     blocked_ = g_.group_ic() == 1 && fit * lane_bytes >= kLeastRun;
     if (blocked_) block_ = std::min(block_, fit);

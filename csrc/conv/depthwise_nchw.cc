@@ -66,9 +66,7 @@ class DepthwiseNchw final : public ConvAlgorithm<T> {
   }
 
  private:
-  int64_t input_rows(int64_t rows) const {
-    return (rows - 1) * g_.stride.h + (g_.kh - 1) * g_.dilation.h + 1;
-  }
+  int64_t input_rows(int64_t rows) const { return (rows - 1) * g_.stride.h + window_rows(g_); }
   // Where a padded row keeps its column.
   int64_t column(int64_t x) const { return x % stride_ * phase_ + x / stride_; }
 

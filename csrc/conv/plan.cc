@@ -71,7 +71,7 @@ bool is_single_pixel(const ConvGeometry& g) {
 // Channels-first depthwise kernels lay out rows with their padding (depthwise_nchw.cc): a far dilation would
 // make that many images of zeros, where the GEMM packs what its taps meet.
 bool padding_fits(const ConvGeometry& g, Layout layout) {
-  const double rows = static_cast<double>((g.kh - 1) * g.dilation.h + 1);
+  const double rows = static_cast<double>(window_rows(g));
   const double columns = static_cast<double>(g.iw + g.pad.left + g.pad.right);
   return layout == Layout::kNhwc ||
          rows * columns <= kPaddedImages * static_cast<double>(std::max(g.ih * g.iw, kPaddedPixels));

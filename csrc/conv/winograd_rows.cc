@@ -58,7 +58,14 @@ class WinogradRows final : public ConvAlgorithm<T> {
     if (begin >= end || g_.oc == 0) return;
     AlignedBuffer<T> memory(sink_size() + g_.kh * points_size());
     std::fill_n(memory.data(), sink_size(), T(0));
-    Part part{.x = x, .residual = residual, .out = out, .begin = begin, .end = end, .sink = memory.data()};
+    Part part{.x = x,
+              .residual = residual,
+              .out = out,
+              .begin = begin,
+              .end = end,
+              .sink = memory.data(),
+              .kept = std::vector<int64_t>(g_.kh, -1),
+              .rows = std::vector<const T*>(g_.kh)};
     const int64_t last_row = (end - 1) / g_.ow;
     if (begin / g_.ow == last_row) {
       part.first_tile = begin % g_.ow / kOutputs;
@@ -66,8 +73,7 @@ class WinogradRows final : public ConvAlgorithm<T> {
     } else {
       part.end_tile = tile_row_;
     }
-    std::vector<int64_t> kept(g_.kh, -1);  // the image's row, counted through images, of each row of points
-    for (int64_t row = begin / g_.ow; row <= last_row; ++row) write_row(part, row, kept);
+    for (int64_t row = begin / g_.ow; row <= last_row; ++row) write_row(part, row);
     // An infinity or NaN spreads over its whole tile here: such tiles are convolved directly.
     for (const int64_t pixel : part.wrong) {
       const int64_t row_end = (pixel / g_.ow + 1) * g_.ow;
@@ -87,7 +93,9 @@ class WinogradRows final : public ConvAlgorithm<T> {
     const T* residual;
     T* out;
     int64_t begin, end;
-    T* sink;  // a pixel that nobody reads, then the rows of points
+    T* sink;                     // a pixel that nobody reads, then the rows of points
+    std::vector<int64_t> kept;   // of each row of points the image's row, counted through images
+    std::vector<const T*> rows;  // of points, that the filter's rows see
     int64_t first_tile = 0, end_tile = 0;
     std::vector<int64_t> wrong = {};  // the first pixel of each tile that was not finite
   };
@@ -100,17 +108,16 @@ class WinogradRows final : public ConvAlgorithm<T> {
   // ---- one row ----
 
   // Of the output row, counted through images, what lies in the part.
-  void write_row(Part& part, int64_t row, std::vector<int64_t>& kept) const {
+  void write_row(Part& part, int64_t row) const {
     const int64_t n = row / g_.oh, oy = row % g_.oh;
     T* const points = part.sink + sink_size();
-    std::vector<const T*> rows(g_.kh);
     for (int64_t dy = 0; dy < g_.kh; ++dy) {
       const int64_t padded = oy * g_.stride.h + dy, place = padded % g_.kh;
       const int64_t id = n * (g_.oh * g_.stride.h + g_.kh) + padded;
       T* const to = points + place * points_size();
-      if (kept[place] != id) make_points(part, n, padded - g_.pad.top, to);
-      kept[place] = id;
-      rows[dy] = to;
+      if (part.kept[place] != id) make_points(part, n, padded - g_.pad.top, to);
+      part.kept[place] = id;
+      part.rows[dy] = to;
     }
     const int64_t left = std::max(part.begin - row * g_.ow, int64_t{0});
     const int64_t right = std::min(part.end - row * g_.ow, g_.ow);
@@ -118,7 +125,7 @@ class WinogradRows final : public ConvAlgorithm<T> {
     for (int64_t tile = left / kOutputs; tile < end;) {
       const int64_t at = tile - part.first_tile, place = at % kGroup;
       const int64_t tiles = std::min(kGroup - place, end - tile);
-      write_tiles(part, rows, row, tile, tiles, (at - place) * kPoints * g_.ic + place, left, right);
+      write_tiles(part, row, tile, tiles, (at - place) * kPoints * g_.ic + place, left, right);
       tile += tiles;
     }
   }
@@ -141,8 +148,8 @@ class WinogradRows final : public ConvAlgorithm<T> {
   }
 
   // `tiles` from `tile` on, whose points begin at `at` of each row; pixels outside [left, right) are dropped.
-  void write_tiles(Part& part, const std::vector<const T*>& rows, int64_t row, int64_t tile, int64_t tiles,
-                   int64_t at, int64_t left, int64_t right) const {
+  void write_tiles(Part& part, int64_t row, int64_t tile, int64_t tiles, int64_t at, int64_t left,
+                   int64_t right) const {
     std::array<T*, kGroup * kOutputs> out;
     std::array<const T*, kGroup * kOutputs> residual;
     for (int64_t i = 0; i < tiles * kOutputs; ++i) {
@@ -159,7 +166,7 @@ class WinogradRows final : public ConvAlgorithm<T> {
                                              .rows = g_.kh,
                                              .depth = g_.ic,
                                              .channels = g_.oc,
-                                             .points = rows.data(),
+                                             .points = part.rows.data(),
                                              .offset = at,
                                              .filters = filters_.data(),
                                              .out = out.data(),

@@ -59,8 +59,7 @@ template <class T>
 int64_t Chain<T>::expanded_rows() const {
   if (rows_stage_ == 0) return 0;
   const ConvGeometry& g = geometry(rows_stage_);
-  const int64_t window = (g.kh - 1) * g.dilation.h + 1;
-  return std::max(window + g.stride.h, kChainBytes / (g.iw * g.ic * static_cast<int64_t>(sizeof(T))));
+  return std::max(window_rows(g) + g.stride.h, kChainBytes / (g.iw * g.ic * static_cast<int64_t>(sizeof(T))));
 }
 
 // Rows of its output that are made at a time.
@@ -69,8 +68,7 @@ int64_t Chain<T>::band_rows() const {
   const ConvGeometry& g = geometry(rows_stage_);
   const int64_t fit = std::max<int64_t>(1, kChainBytes / 2 / (g.ow * g.oc * static_cast<int64_t>(sizeof(T))));
   if (rows_stage_ == 0) return fit;
-  const int64_t window = (g.kh - 1) * g.dilation.h + 1;
-  return std::min(fit, (expanded_rows() - window) / g.stride.h + 1);
+  return std::min(fit, (expanded_rows() - window_rows(g)) / g.stride.h + 1);
 }
 
 template <class T>
@@ -178,7 +176,7 @@ void Chain<T>::run_rows(const Tensors& t, int64_t image, int64_t begin, int64_t 
     return std::clamp<int64_t>(row * g.stride.h - g.pad.top, 0, g.ih);
   };
   const auto end_row = [&](int64_t row) {
-    return std::clamp<int64_t>(row * g.stride.h - g.pad.top + (g.kh - 1) * g.dilation.h + 1, 0, g.ih);
+    return std::clamp<int64_t>(row * g.stride.h - g.pad.top + window_rows(g), 0, g.ih);
   };
   int64_t low = 0, high = 0;  // rows of the depthwise input that `expanded` holds
   for (int64_t row = begin; row < end;) {
